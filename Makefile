@@ -1,0 +1,54 @@
+# make demo: the main job on real photos.  make test: all tests.  Both start from nothing but Python 3.11 or newer.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+IMGSEARCH := $(BIN)/imgsearch
+DEMO_STORE := .demo/store
+DATA := ../shared/data/with_sense
+DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
+
+.PHONY: demo test check bench docs wheel weights study clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m tests.demo_photos ./test_images
+	$(IMGSEARCH) index ./test_images --store $(DEMO_STORE)
+	$(IMGSEARCH) query "a cat" -k 3 --store $(DEMO_STORE)
+	$(IMGSEARCH) query "a cup of coffee" -k 3 --store $(DEMO_STORE)
+	$(IMGSEARCH) query "a rocket launch" -k 3 --store $(DEMO_STORE)
+	$(IMGSEARCH) query "children playing in the park" --store $(DEMO_STORE) || test $$? -eq 3
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.demo
+	$(BIN)/python -m tests.demo_photos ./test_images
+	$(BIN)/python -m docs.screenshot
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist test_images .demo *.egg-info
+
+# -- the environment, in two sizes -----------------------------------------------------------------------------------
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: setup.cfg pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[demo]'
+	touch $@
+
+$(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[demo,train,dev]'
+	touch $@ $(VENV)/.demo

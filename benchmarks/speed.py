@@ -1,0 +1,147 @@
+"""Cold queries, index throughput and memory, each against a baseline of the same run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from benchmarks import by_hand
+from benchmarks.rows import Row, alternate, wall_seconds
+
+IMGSEARCH = str(Path(sys.executable).with_name("imgsearch"))
+HERE = Path(__file__).parent
+TIMES = 9
+
+
+def cold_query(photos: Path, work: Path) -> list[Row]:
+    """Time one query in a fresh process against opening the collection, and against the same written by hand."""
+    store = str(work / "cold")
+    subprocess.run([IMGSEARCH, "-q", "index", str(photos), "--store", store], check=True)
+    query = [IMGSEARCH, "query", "dog on beach", "--min-score", "0", "--store", store]
+    ours, opening = alternate(
+        lambda: wall_seconds(query),
+        lambda: wall_seconds([sys.executable, str(HERE / "open_chroma.py"), store]),
+        TIMES,
+    )
+    paths = [str(path) for path in photos.iterdir()]
+    by_hand.build(str(work / "by_hand"), paths)
+    ours_again, hand = alternate(
+        lambda: wall_seconds(query),
+        lambda: wall_seconds([sys.executable, "-m", "benchmarks.by_hand", str(work / "by_hand"), "dog on beach"]),
+        5,
+    )
+    return [
+        Row(
+            f"cold query, {len(paths)} photos: wall / import chromadb and open the collection",
+            ours / opening,
+            f"{ours:.2f} s",
+            f"{opening:.2f} s",
+            1.8,
+            1.4,
+            False,
+        ),
+        Row(
+            "by hand with sentence-transformers and chromadb / imgsearch query",
+            hand / ours_again,
+            f"{ours_again:.2f} s",
+            f"{hand:.2f} s",
+            4,
+            8,
+            True,
+        ),
+    ]
+
+
+def index_throughput(photos: Path, work: Path) -> list[Row]:
+    """Time an index run from finding the photos to the last row, against the tower on ready tensors."""
+    from index_store.encoders import load_photo_encoder
+    from index_store.indexing import BATCH_SIZE
+
+    encoder = load_photo_encoder()
+    side = encoder.photo_input.side
+    ready = list(np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, side, side, 3), dtype=np.uint8))
+    count = len(list(photos.iterdir()))
+
+    def tower() -> float:
+        started = time.perf_counter()
+        for _ in range(8):
+            encoder.encode_photos(ready)
+        return 8 * BATCH_SIZE / (time.perf_counter() - started)
+
+    def indexing() -> float:
+        store = work / f"throughput-{time.monotonic_ns()}"
+        report = subprocess.run(
+            [sys.executable, "-m", "benchmarks.index_once", str(photos), str(store)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return float(report.stdout)
+
+    tower()
+    ours, alone = alternate(indexing, tower, 3)
+    return [
+        Row(
+            f"index throughput, {count} photos / the photo tower alone on ready tensors",
+            ours / alone,
+            f"{ours:.1f} photos/s",
+            f"{alone:.1f} photos/s",
+            0.70,
+            0.90,
+            True,
+        )
+    ]
+
+
+def index_memory(photos: Path, work: Path) -> list[Row]:
+    """Measure the peak resident memory of an index run, against chromadb and the tower's session alone."""
+    count = len(list(photos.iterdir()))
+    peak = peak_megabytes([IMGSEARCH, "-q", "index", str(photos), "--store", str(work / "memory")])
+    alone = peak_megabytes(
+        [sys.executable, "-c", "import chromadb; from index_store.encoders import load_photo_encoder as l; l()"]
+    )
+    return [
+        Row(f"peak memory of index over {count} photos, MB", peak, f"{peak:.0f} MB", f"{alone:.0f} MB", 700, 450, False)
+    ]
+
+
+def peak_megabytes(command: list[str]) -> float:
+    """Run a command and return the peak of its resident memory, by a small parent that has no other child."""
+    script = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *command], check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1]) / 1024
+
+
+def reranking() -> list[Row]:
+    """Time the reranking of 100 candidates, against the cosine that they come with."""
+    from index_store.relevance.reranking import load_reranker
+
+    from index_store.encoders import encoder_card
+
+    card = encoder_card()
+    rows = np.random.default_rng(0).normal(size=(101, card.dimension)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    query, photos = rows[0], rows[1:]
+    reranker = load_reranker(card.name)
+    ours, cosine = alternate(
+        lambda: _milliseconds(lambda: reranker.score(query, photos)), lambda: _milliseconds(lambda: photos @ query), 5
+    )
+    return [Row("reranking 100 candidates, ms", ours, f"{ours:.2f} ms", f"{cosine:.3f} ms (cosine)", 10, 3, False)]
+
+
+def _milliseconds(work: object) -> float:
+    assert callable(work)
+    times = []
+    for _ in range(50):
+        started = time.perf_counter()
+        work()
+        times.append(1000 * (time.perf_counter() - started))
+    return median(times)

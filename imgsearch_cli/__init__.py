@@ -1,0 +1,1 @@
+"""The shell of `imgsearch`: click commands and rich output, nothing else."""

@@ -1,0 +1,24 @@
+"""`imgsearch status`: what a store holds and what it was built with."""
+
+from __future__ import annotations
+
+import click
+
+from imgsearch_cli.options import encoder_option, format_option, store_option
+
+
+@click.command()
+@store_option
+@encoder_option
+@format_option("table", "jsonl")
+def status(store: str | None, encoder: str | None, output_format: str) -> None:
+    r"""Show the store: place, photos, withheld, encoder, reranker, bytes on disk, time of the last index.
+
+    \b
+    imgsearch status
+    imgsearch status --store ~/photos.store --format jsonl
+    """
+    from imgsearch_cli.render import render_status
+    from index_store.upkeep import store_status
+
+    render_status(store_status(store, encoder), output_format)

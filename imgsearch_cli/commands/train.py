@@ -1,0 +1,18 @@
+"""The group `imgsearch train`: one subcommand for each kind of model."""
+
+from __future__ import annotations
+
+import click
+
+from imgsearch_cli.commands.train_encoder import encoder
+from imgsearch_cli.commands.train_minors import minors
+from imgsearch_cli.commands.train_reranker import reranker
+
+
+@click.group()
+def train() -> None:
+    """Train the models: encoder, reranker, and the rule for photos."""
+
+
+for command in (encoder, reranker, minors):
+    train.add_command(command)

@@ -1,0 +1,178 @@
+"""What commands show: rich tables for people, jsonl, tsv and paths for scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from index_store.records import Answer, IndexReport, Match, StoreStatus
+
+_BAR_CELLS = 8
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_UNBOUNDED = 100_000
+
+
+def stdout_console() -> Console:
+    """Return the console for results; in a pipe lines are as long as they need to be."""
+    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
+
+
+# -- query -----------------------------------------------------------------------------------------------------------
+
+
+def render_answer(answer: Answer, output_format: str, *, end: bytes = b"\n") -> None:
+    """Write an answer in one of the formats `table`, `jsonl`, `tsv` and `paths`; `end` closes each path of `paths`."""
+    if output_format == "jsonl":
+        _write_answer_jsonl(answer)
+        return
+    if output_format == "table":
+        stdout_console().print(answer.notice if answer.refused else answer_table(answer))
+        return
+    # nothing that is withheld reaches standard output here, so the notice goes where people read
+    if answer.notice:
+        click.echo(answer.notice, err=True)
+    for match in answer.matches:
+        if match.image_id is not None:
+            click.echo(_path_line(match, output_format), nl=False)
+            click.echo(end if output_format == "paths" else b"\n", nl=False)
+
+
+def answer_table(answer: Answer) -> Table:
+    """Return the table of an answer: rank, score with a small bar, photo, size in pixels."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    table.add_column("rank", justify="right", style="dim")
+    table.add_column("score" if answer.calibrated else "similarity", no_wrap=True)
+    table.add_column("photo", overflow="fold", ratio=1)
+    table.add_column("size", justify="right", no_wrap=True, style="dim")
+    for match in answer.matches:
+        shown = Text(answer.notice or "", style="italic") if match.withheld else Text(printable(shown_path(match)))
+        size = "" if match.width is None else f"{match.width} × {match.height}"
+        table.add_row(str(match.rank), _score_cell(match.score), shown, size)
+    return table
+
+
+def _score_cell(score: float) -> Text:
+    eighths = round(min(max(score, 0.0), 1.0) * _BAR_CELLS * 8)
+    full, rest = divmod(eighths, 8)
+    bar = (_BLOCKS[8] * full + (_BLOCKS[rest] if rest else "")).ljust(_BAR_CELLS)
+    style = "green" if score >= 0.6 else "yellow" if score >= 0.3 else "red"
+    return Text.assemble(f"{score:.2f} ", (bar, style))
+
+
+def _write_answer_jsonl(answer: Answer) -> None:
+    if answer.refused:
+        write_json({"query": answer.query, "withheld": True, "notice": answer.notice})
+    for match in answer.matches:
+        row: dict[str, object] = {"rank": match.rank, "score": round(match.score, 6)}
+        row["similarity"] = round(match.similarity, 6)
+        if match.image_id is None:
+            row |= {"withheld": True, "notice": answer.notice}
+        else:
+            row |= {
+                "withheld": False,
+                "path": shown_path(match),
+                "image_id": match.image_id,
+                "width": match.width,
+                "height": match.height,
+            }
+        write_json(row)
+
+
+def _path_line(match: Match, output_format: str) -> bytes:
+    path = os.fsencode(shown_path(match))
+    if output_format == "paths":
+        return path
+    for raw, escaped in ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r")):
+        path = path.replace(raw, escaped)
+    return b"%d\t%.6f\t%s\t%d\t%d" % (match.rank, match.score, path, match.width or 0, match.height or 0)
+
+
+def shown_path(match: Match) -> str:
+    """Return the path of a match, relative to the working directory where it lies below it."""
+    return relative(match.image_id or "")
+
+
+def relative(path: str) -> str:
+    """Return `path` relative to the working directory where it lies below it, else as it is."""
+    here = os.getcwd().rstrip(os.sep) + os.sep
+    return path[len(here) :] if path.startswith(here) else path
+
+
+def printable(path: str) -> str:
+    """Return a path as a terminal may show it: control characters and bytes that are no text are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def write_json(row: Mapping[str, object]) -> None:
+    """Write one JSON object as a line; bytes of a path that are no UTF-8 become lone surrogate escapes."""
+    line = json.dumps(row, ensure_ascii=False)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(row)
+    click.echo(line.encode("utf-8"))
+
+
+# -- index and status ------------------------------------------------------------------------------------------------
+
+
+def render_index_report(report: IndexReport) -> None:
+    """Write the summary of an index run to standard error."""
+    counts = {
+        "added": report.added,
+        "changed": report.changed,
+        "moved": report.moved,
+        "unchanged": report.unchanged + report.touched,
+        "removed": report.removed,
+        "skipped": len(report.skipped),
+    }
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word in {"added", "unchanged"})
+    rate = f"; {report.encoded} embedded at {report.photos_per_second:.1f} photos/s" if report.encoded else ""
+    withheld = f"; {report.withheld} in the store withheld by the policy" if report.withheld else ""
+    click.echo(f"{told} in {report.seconds:.1f} s{rate}{withheld}", err=True)
+
+
+def render_skipped(report: IndexReport) -> None:
+    """Name each skipped photo and the reason on standard error."""
+    for skipped in report.skipped:
+        click.echo(f"skipped {printable(relative(skipped.path))}: {skipped.reason}", err=True)
+
+
+def render_status(status: StoreStatus, output_format: str) -> None:
+    """Write what is known of a store."""
+    if output_format == "jsonl":
+        write_json({name: getattr(status, name) for name in status.__dataclass_fields__})
+        return
+    rows = {
+        "store": printable(status.store),
+        "photos": f"{status.photos:,}, {status.withheld:,} of them withheld",
+        "roots": "\n".join(printable(root) for root in status.roots) or "none",
+        "encoder": f"{status.encoder}, {status.dimension} dimensions",
+        "reranker": status.reranker,
+        "policy": status.policy,
+        "on disk": "on a server" if status.bytes_on_disk is None else f"{status.bytes_on_disk / 1e6:.1f} MB",
+        "last indexed": status.indexed_at or "never",
+        "schema": str(status.schema),
+    }
+    render_facts(rows.items())
+
+
+def render_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Write names and values as a table without lines."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, value)
+    stdout_console().print(table)

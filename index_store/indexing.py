@@ -1,0 +1,267 @@
+"""Bring a store in line with the photos on the disk: find, plan, decode ahead, encode, judge, write."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from index_store.errors import PhotoError, PhotoUnreadableError, UsageError
+from index_store.photos import Found, OpenedPhoto, find_photos, open_photo
+from index_store.planning import EncodingJob, IndexPlan, Reuse, lies_below, plan_changes
+from index_store.records import IndexReport, PhotoFile, Skipped, StoredPhoto, Verdict
+from index_store.store import ImageStore, IndexedRoot
+
+if TYPE_CHECKING:
+    from index_store.encoders.protocols import Embeddings, PhotoEncoder, PhotoInput
+
+logger = logging.getLogger(__name__)
+
+Judge = Callable[["Embeddings"], Sequence[Verdict]]
+"""The compliance rule for photos: one verdict for each embedding, in order."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of photos done and the number in all."""
+
+BATCH_SIZE = 16
+"""Photos encoded at once; larger batches gain nothing on a CPU and cost memory (benchmarks/indexing.py)."""
+
+WRITE_SIZE = 128
+"""Photos written at once: an interrupted run loses at most this many embeddings."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How an index run goes about its work; `threads` decode photos ahead of the encoder, by default one for a core."""
+
+    threads: int | None = None
+    hidden: bool = False
+    prune_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    job: EncodingJob
+    photo: OpenedPhoto
+
+
+@dataclass(frozen=True, slots=True)
+class IndexModels:
+    """What photos are indexed with. The two loaders are called only when a photo has to be embedded."""
+
+    photo_input: PhotoInput
+    load_encoder: Callable[[], PhotoEncoder]
+    load_judge: Callable[[], Judge]
+
+
+def index_photos(
+    paths: Sequence[str],
+    store: ImageStore,
+    models: IndexModels,
+    options: IndexOptions | None = None,
+    progress: Progress = lambda done, total: None,
+) -> IndexReport:
+    """Index the photos below `paths` and forget those that are gone from there.
+
+    A run over unchanged folders loads no model. A photo that cannot be read is skipped and reported; a batch is
+    written whole or not at all.
+
+    Raises:
+        UsageError: a path does not exist, holds no photos, or holds none any more where some were indexed.
+        StoreError: the store cannot be written.
+    """
+    options = options or IndexOptions()
+    started = time.monotonic()
+    paths = [os.path.abspath(path) for path in paths]
+    found = find_all(paths, options)
+    stored = {photo.image_id: photo for photo in store.photos()}
+    _refuse_vanished(paths, found, stored, options)
+    plan = plan_changes(found, stored, paths)
+    _remember_roots(store, paths, found)
+    report = apply_plan(plan, store, models, options, progress)
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def find_all(paths: Sequence[str], options: IndexOptions) -> Found:
+    """Find the photos below several absolute paths, each photo once.
+
+    Raises:
+        UsageError: a path does not exist.
+    """
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise UsageError(f"{', '.join(missing)}: no such file or folder; nothing was indexed")
+    together = Found()
+    for path in paths:
+        found = find_photos(path, hidden=options.hidden)
+        together.files += found.files
+        together.skipped += found.skipped
+        together.unreadable += found.unreadable
+    together.files = sorted({photo.image_id: photo for photo in together.files}.values(), key=lambda p: p.image_id)
+    together.skipped = list(dict.fromkeys(together.skipped))
+    return together
+
+
+def apply_plan(
+    plan: IndexPlan,
+    store: ImageStore,
+    models: IndexModels,
+    options: IndexOptions,
+    progress: Progress,
+) -> IndexReport:
+    """Do what a plan says: first what needs no encoder, then the rest in batches, deletions last."""
+    _reuse(store, plan.reused)
+    store.update([replace(reuse.source, file=reuse.file) for reuse in plan.touched])
+    writer = _Writer(store, models)
+    skipped, spoiled = list(plan.skipped), set[str]()
+    total = len(plan.jobs)
+    with (
+        closing(_decode_ahead(plan.jobs, models.photo_input, options.threads or os.cpu_count() or 1)) as decoded,
+        writer,
+    ):
+        for done, (job, outcome) in enumerate(decoded, start=1):
+            if isinstance(outcome, OpenedPhoto):
+                writer.add(_Encoded(job, outcome))
+            else:
+                skipped += [Skipped(file.image_id, str(outcome)) for file in job.files]
+                if not isinstance(outcome, PhotoUnreadableError):
+                    # what is stored shows another picture than the file does now
+                    spoiled.update(file.image_id for file in job.files if file.image_id in plan.changed)
+            progress(done, total)
+    store.delete(sorted(plan.removed | spoiled))
+    lost = {skip.path for skip in skipped}
+    return IndexReport(
+        added=len(plan.added - lost),
+        changed=len(plan.changed - lost),
+        moved=len(plan.moved),
+        touched=len(plan.touched),
+        unchanged=plan.unchanged,
+        removed=len(plan.removed) - len(plan.moved) + len(spoiled),
+        encoded=writer.encoded,
+        withheld=store.count_withheld(),
+        skipped=tuple(sorted(skipped, key=lambda skip: skip.path)),
+    )
+
+
+class _Writer:
+    """Collects decoded photos, encodes and judges them in batches, and writes the rows in larger ones."""
+
+    def __init__(self, store: ImageStore, models: IndexModels) -> None:
+        self._store = store
+        self._models = models
+        self._encoder: PhotoEncoder | None = None
+        self._judge: Judge | None = None
+        self._waiting: list[_Encoded] = []
+        self._rows: list[StoredPhoto] = []
+        self._embeddings: list[Embeddings] = []
+        self.encoded = 0
+
+    def add(self, photo: _Encoded) -> None:
+        self._waiting.append(photo)
+        if len(self._waiting) == BATCH_SIZE:
+            self._encode()
+        if len(self._rows) >= WRITE_SIZE:
+            self._write()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Write what is left; after an interruption only what has its embedding already, for a quick way out."""
+        if kind is None:
+            self._encode()
+        if kind is None or issubclass(kind, KeyboardInterrupt):
+            self._write()
+
+    def _encode(self) -> None:
+        if not self._waiting:
+            return
+        if self._encoder is None or self._judge is None:
+            self._encoder, self._judge = self._models.load_encoder(), self._models.load_judge()
+        embeddings = self._encoder.encode_photos([waiting.photo.pixels for waiting in self._waiting])
+        for waiting, embedding, verdict in zip(self._waiting, embeddings, self._judge(embeddings), strict=True):
+            content_hash = waiting.photo.file.content_hash
+            for file in (waiting.photo.file, *waiting.job.copies):
+                row = StoredPhoto(
+                    replace(file, content_hash=content_hash), waiting.photo.width, waiting.photo.height, verdict
+                )
+                self._rows.append(row)
+                self._embeddings.append(embedding)
+        self.encoded += len(self._waiting)
+        self._waiting.clear()
+
+    def _write(self) -> None:
+        if self._rows:
+            self._store.upsert(self._rows, np.stack(self._embeddings))
+        self._rows.clear()
+        self._embeddings.clear()
+
+
+def _decode_ahead(
+    jobs: Iterable[EncodingJob], wanted: PhotoInput, threads: int
+) -> Generator[tuple[EncodingJob, OpenedPhoto | PhotoError], None, None]:
+    """Yield the jobs in order with their decoded photos, a bounded number of which wait in memory."""
+
+    def decode(file: PhotoFile) -> OpenedPhoto | PhotoError:
+        try:
+            return open_photo(file.image_id, wanted)
+        except PhotoError as error:
+            return error
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    running: deque[tuple[EncodingJob, Future[OpenedPhoto | PhotoError]]] = deque()
+    try:
+        for job in jobs:
+            running.append((job, pool.submit(decode, job.file)))
+            if len(running) > threads + 2 * BATCH_SIZE:
+                first, future = running.popleft()
+                yield first, future.result()
+        while running:
+            first, future = running.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _reuse(store: ImageStore, reused: Sequence[Reuse]) -> None:
+    """Write rows for files whose content is stored; all sources are read first, since files may have swapped names."""
+    if not reused:
+        return
+    embeddings = store.embeddings(sorted({reuse.source.image_id for reuse in reused}))
+    rows = [replace(reuse.source, file=reuse.file) for reuse in reused]
+    store.upsert(rows, np.stack([embeddings[reuse.source.image_id] for reuse in reused]))
+
+
+def _refuse_vanished(paths: Sequence[str], found: Found, stored: dict[str, StoredPhoto], options: IndexOptions) -> None:
+    """Stop before a folder that is not mounted is taken for one whose photos were deleted."""
+    for path in paths:
+        if any(lies_below(photo.image_id, path) for photo in found.files):
+            continue
+        before = sum(lies_below(image_id, path) for image_id in stored)
+        if before and not options.prune_empty:
+            raise UsageError(
+                f"{path}: holds no photo, and {before} from there are indexed; if it is not mounted, mount it; "
+                "if they are to be forgotten, say --prune-empty; nothing was changed"
+            )
+        if not before and not found.skipped:
+            raise UsageError(f"{path}: no photos found (jpg, png, webp, bmp, gif, tiff); nothing was indexed")
+
+
+def _remember_roots(store: ImageStore, paths: Sequence[str], found: Found) -> None:
+    known = {root.path for root in store.roots()}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for path in paths:
+        if any(path != root and lies_below(path, root) for root in known):
+            continue  # part of a root that is known; it is refreshed with it
+        for inner in [root for root in known if root != path and lies_below(root, path)]:
+            store.drop_root(inner)
+        store.set_root(IndexedRoot(path, now, sum(lies_below(photo.image_id, path) for photo in found.files)))

@@ -1,0 +1,52 @@
+"""What a collection was built with, as it is written beside the vectors and checked each time a store is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from index_store.errors import StoreError
+
+SCHEMA = 1
+"""The version of the layout of a store; raised when an older program could misread what a newer one wrote."""
+
+_PREFIX = "imgsearch:"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The facts that vectors of one collection share."""
+
+    encoder: str
+    dimension: int
+    schema: int = SCHEMA
+
+    def to_metadata(self) -> dict[str, str | int]:
+        """Return the flat form that a Chroma collection can carry."""
+        return {
+            f"{_PREFIX}schema": self.schema,
+            f"{_PREFIX}encoder": self.encoder,
+            f"{_PREFIX}dimension": self.dimension,
+        }
+
+    @staticmethod
+    def is_in(metadata: Mapping[str, object] | None) -> bool:
+        """Tell whether a collection with this metadata was written by this program."""
+        return metadata is not None and f"{_PREFIX}schema" in metadata
+
+    @staticmethod
+    def from_metadata(metadata: Mapping[str, object], where: str) -> Manifest:
+        """Read the flat form back; `where` names the store in errors.
+
+        Raises:
+            StoreError: a fact is missing or of the wrong kind, or a newer program wrote it.
+        """
+        schema, encoder, dimension = (metadata.get(_PREFIX + key) for key in ("schema", "encoder", "dimension"))
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise StoreError(
+                f"{where}: written by a newer imgsearch (schema {schema}, this one knows {SCHEMA}); "
+                "upgrade with 'pip install --upgrade imgsearch-cli'"
+            )
+        if not isinstance(schema, int) or not isinstance(encoder, str) or not isinstance(dimension, int):
+            raise StoreError(f"{where}: its manifest is damaged; build the store anew with 'imgsearch index'")
+        return Manifest(encoder, dimension, schema)

@@ -1,0 +1,359 @@
+"""ImageStore: photos and their embeddings in a ChromaDB, on disk or on a server.
+
+The only importer of chromadb. One collection for each encoder holds the photos; a small one holds the indexed roots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, unquote_to_bytes
+
+import chromadb
+import numpy as np
+from chromadb.config import Settings
+from chromadb.errors import ChromaError, NotFoundError
+
+from index_store.errors import StoreError
+from index_store.manifest import Manifest
+from index_store.records import Candidate, PhotoFile, StoredPhoto, Verdict
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from chromadb.api.collection_configuration import CreateHNSWConfiguration
+    from chromadb.api.models.Collection import Collection
+
+    from index_store.encoders.protocols import Embeddings
+
+HNSW: CreateHNSWConfiguration = {
+    "space": "cosine",
+    "max_neighbors": 32,
+    "ef_construction": 200,
+    "ef_search": 200,
+    "sync_threshold": 1000,
+}
+"""How Chroma's approximate search is built; `ef_search` is raised for pools that are larger."""
+
+MAX_POOL = 10_000
+"""The most candidates that one query may ask for."""
+
+_DATABASE_FILE = "chroma.sqlite3"
+_ROOTS = "imgsearch-roots"
+_PAGE = 5_000
+_UNDECODABLE = "bytes:"
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRoot:
+    """A folder or file that was given to `imgsearch index`; `indexed_at` is an ISO 8601 time in UTC."""
+
+    path: str
+    indexed_at: str
+    photos: int
+
+
+class ImageStore:
+    """The photos of one encoder in one store."""
+
+    def __init__(self, client: ClientAPI, collection: Collection, manifest: Manifest, place: str) -> None:
+        """Wrap an open collection; callers use `open_store` and `create_store`."""
+        self._client = client
+        self._collection = collection
+        self.manifest = manifest
+        self.place = place
+
+    # -- photos ------------------------------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        """Return how many photos the store holds, withheld ones included."""
+        return self._collection.count()
+
+    def count_withheld(self) -> int:
+        """Return how many photos the policy keeps from being shown."""
+        return len(self._collection.get(where={"withheld": True}, include=[])["ids"])
+
+    def photos(self) -> Iterator[StoredPhoto]:
+        """Yield every row without its embedding, a page at a time, in no order."""
+        total = self.count()
+        for offset in range(0, total, _PAGE):
+            page = self._collection.get(include=["metadatas"], limit=_PAGE, offset=offset)
+            for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
+                yield _stored_photo(row_id, row)
+
+    def embeddings(self, image_ids: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+        """Return the embeddings of those of the photos that are stored, by image_id."""
+        found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
+        for batch in _batches(image_ids, self._batch_size()):
+            page = self._collection.get(ids=[_row_id(image_id) for image_id in batch], include=["embeddings"])
+            rows = np.asarray(page["embeddings"], dtype=np.float32)
+            found.update((_image_id(row_id), row) for row_id, row in zip(page["ids"], rows, strict=True))
+        return found
+
+    def upsert(self, photos: Sequence[StoredPhoto], embeddings: Embeddings) -> None:
+        """Write photos with their embeddings, unit rows of shape (len(photos), dimension), in place of older rows.
+
+        Raises:
+            StoreError: the shapes do not fit the store, or it cannot be written.
+        """
+        if embeddings.shape != (len(photos), self.manifest.dimension):
+            raise StoreError(
+                f"{self.place}: {len(photos)} photos came with embeddings of shape {embeddings.shape}, "
+                f"the store holds vectors of {self.manifest.dimension}; nothing was written"
+            )
+        with _translated(self.place):
+            for start in range(0, len(photos), self._batch_size()):
+                part = slice(start, start + self._batch_size())
+                # upsert, since Chroma's add passes over ids that it already knows
+                self._collection.upsert(
+                    ids=[_row_id(photo.image_id) for photo in photos[part]],
+                    embeddings=embeddings[part],
+                    metadatas=[_metadata(photo) for photo in photos[part]],
+                )
+
+    def update(self, photos: Sequence[StoredPhoto]) -> None:
+        """Write what is known of photos that are stored already, leaving their embeddings as they are."""
+        with _translated(self.place):
+            for batch in _batches(photos, self._batch_size()):
+                self._collection.update(
+                    ids=[_row_id(photo.image_id) for photo in batch], metadatas=[_metadata(photo) for photo in batch]
+                )
+
+    def delete(self, image_ids: Sequence[str]) -> None:
+        """Forget photos; unknown ones are no error."""
+        with _translated(self.place):
+            for batch in _batches(image_ids, self._batch_size()):
+                self._collection.delete(ids=[_row_id(image_id) for image_id in batch])
+
+    def nearest(self, query_embedding: np.ndarray[Any, np.dtype[np.float32]], pool: int) -> list[Candidate]:
+        """Return the `pool` photos nearest to a unit vector of shape (dimension,), by falling similarity, ties by path.
+
+        The search is approximate (HNSW) in a large store.
+        """
+        wanted = min(pool, MAX_POOL, self.count())
+        if wanted == 0:
+            return []  # Chroma refuses n_results=0
+        with _translated(self.place):
+            answer = self._collection.query(
+                query_embeddings=query_embedding[np.newaxis, :],
+                n_results=wanted,
+                include=["metadatas", "distances", "embeddings"],
+            )
+        embeddings = np.asarray((answer["embeddings"] or [[]])[0], dtype=np.float32)
+        candidates = [
+            Candidate(_stored_photo(row_id, row), 1.0 - distance, embedding)
+            for row_id, row, distance, embedding in zip(
+                answer["ids"][0],
+                (answer["metadatas"] or [[]])[0],
+                (answer["distances"] or [[]])[0],
+                embeddings,
+                strict=True,
+            )
+        ]
+        candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.photo.image_id))
+        return candidates
+
+    # -- roots -------------------------------------------------------------------------------------------------------
+
+    def roots(self) -> list[IndexedRoot]:
+        """Return what was given to `imgsearch index` for this encoder, sorted by path."""
+        try:
+            collection = self._client.get_collection(_ROOTS, embedding_function=None)
+        except NotFoundError:
+            return []
+        rows = collection.get(where={"encoder": self.manifest.encoder}, include=["metadatas"])["metadatas"] or []
+        known = [IndexedRoot(_image_id(str(r["path"])), str(r["indexed_at"]), _whole(r["photos"])) for r in rows]
+        return sorted(known, key=lambda root: root.path)
+
+    def set_root(self, root: IndexedRoot) -> None:
+        """Remember a root, or what its last run found."""
+        with _translated(self.place):
+            self._roots().upsert(
+                ids=[self._root_id(root.path)],
+                embeddings=np.ones((1, 1), dtype=np.float32),  # a row without a vector is refused
+                metadatas=[
+                    {
+                        "encoder": self.manifest.encoder,
+                        "path": _row_id(root.path),
+                        "indexed_at": root.indexed_at,
+                        "photos": root.photos,
+                    }
+                ],
+            )
+
+    def drop_root(self, path: str) -> None:
+        """Forget a root; its photos stay until they are deleted."""
+        with _translated(self.place):
+            self._roots().delete(ids=[self._root_id(path)])
+
+    def _roots(self) -> Collection:
+        return self._client.get_or_create_collection(_ROOTS, embedding_function=None)
+
+    def _root_id(self, path: str) -> str:
+        return f"{self.manifest.encoder}:{_row_id(path)}"
+
+    def _batch_size(self) -> int:
+        return int(self._client.get_max_batch_size())
+
+    # -- the store ---------------------------------------------------------------------------------------------------
+
+    def bytes_on_disk(self) -> int | None:
+        """Return the size of the store's files, or None for a store on a server."""
+        folder = Path(self.place)
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def open_store(place: str, encoder: str | None = None) -> ImageStore:
+    """Open the collection of `encoder` in an existing store, or the only one where none is named.
+
+    Raises:
+        StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
+    """
+    if not os.path.isdir(place):
+        raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
+    if not os.path.isfile(os.path.join(place, _DATABASE_FILE)):
+        raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
+    client = _connect(place)
+    manifests = _manifests(client, place)
+    if not manifests:
+        raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
+    name = encoder or next(iter(manifests)) if len(manifests) == 1 or encoder else None
+    if name is None:
+        raise StoreError(f"{place}: holds several encoders ({', '.join(sorted(manifests))}); name one with --encoder")
+    if name not in manifests:
+        raise StoreError(
+            f"{place}: was built with the encoder {_listed(manifests)}, not with {name}; "
+            "run 'imgsearch index' to add the other, or name the one it has with --encoder"
+        )
+    return _open_collection(client, manifests[name], place)
+
+
+def encoders_in(place: str) -> list[str]:
+    """Return the names of the encoders that a store was built with, sorted; empty where there is no store."""
+    if not os.path.isfile(os.path.join(place, _DATABASE_FILE)):
+        return []
+    return sorted(_manifests(_connect(place), place))
+
+
+def create_store(place: str, manifest: Manifest) -> ImageStore:
+    """Open the collection that `manifest` describes, making the store and the collection where they are missing.
+
+    Raises:
+        StoreError: the place is a folder of something else or cannot be written, or another dimension is stored there.
+    """
+    if os.path.isdir(place) and os.listdir(place) and not os.path.isfile(os.path.join(place, _DATABASE_FILE)):
+        raise StoreError(f"{place}: holds other files and is no store; name an empty or new folder with --store")
+    try:
+        os.makedirs(place, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{place}: the store cannot be made: {(error.strerror or str(error)).lower()}") from error
+    client = _connect(place)
+    known = _manifests(client, place).get(manifest.encoder)
+    if known is None:
+        with _translated(place):
+            client.create_collection(
+                _collection_name(manifest.encoder),
+                metadata=manifest.to_metadata(),
+                configuration={"hnsw": HNSW},
+                embedding_function=None,
+            )
+    elif known.dimension != manifest.dimension:
+        raise StoreError(
+            f"{place}: holds vectors of {known.dimension} for {known.encoder}, which now makes {manifest.dimension}; "
+            "index into a new store"
+        )
+    return _open_collection(client, manifest, place)
+
+
+def _connect(place: str) -> ClientAPI:
+    with _translated(place):
+        return chromadb.PersistentClient(place, settings=Settings(anonymized_telemetry=False))
+
+
+def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:
+    with _translated(place):
+        collections = client.list_collections()
+    found = (Manifest.from_metadata(c.metadata, place) for c in collections if Manifest.is_in(c.metadata))
+    return {manifest.encoder: manifest for manifest in found}
+
+
+def _open_collection(client: ClientAPI, manifest: Manifest, place: str) -> ImageStore:
+    with _translated(place):
+        collection = client.get_collection(_collection_name(manifest.encoder), embedding_function=None)
+    return ImageStore(client, collection, manifest, place)
+
+
+def _collection_name(encoder: str) -> str:
+    # Chroma takes 3 to 512 characters of [a-zA-Z0-9._-]; a folder's path has others
+    return f"photos-{hashlib.blake2b(encoder.encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}"
+
+
+def _listed(manifests: Mapping[str, Manifest]) -> str:
+    return ", ".join(sorted(manifests))
+
+
+class _translated:  # noqa: N801  (reads as a word in a with statement)
+    """Turn what Chroma raises into a StoreError that names the store."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ChromaError | OSError | ValueError | RuntimeError):
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise StoreError(f"{self._place}: the store failed: {reason}") from error
+
+
+def _row_id(image_id: str) -> str:
+    """Return the id under which Chroma keeps a path; bytes that are no UTF-8 are written as %XX behind a prefix."""
+    try:
+        image_id.encode("utf-8")
+    except UnicodeEncodeError:
+        return _UNDECODABLE + quote(os.fsencode(image_id))
+    return image_id
+
+
+def _image_id(row_id: str) -> str:
+    # an absolute path never begins with the prefix
+    return os.fsdecode(unquote_to_bytes(row_id[len(_UNDECODABLE) :])) if row_id.startswith(_UNDECODABLE) else row_id
+
+
+def _metadata(photo: StoredPhoto) -> dict[str, str | int | float | bool]:
+    return {
+        "size_bytes": photo.file.size_bytes,
+        "mtime_ns": photo.file.mtime_ns,
+        "content_hash": photo.file.content_hash or "",
+        "width": photo.width,
+        "height": photo.height,
+        "withheld": photo.verdict.withheld,
+        "probability": photo.verdict.probability,
+        "reason": photo.verdict.reason,
+        "rule": photo.verdict.rule,
+        "policy": photo.verdict.policy,
+    }
+
+
+def _stored_photo(row_id: str, row: Mapping[str, Any]) -> StoredPhoto:
+    return StoredPhoto(
+        PhotoFile(_image_id(row_id), row["size_bytes"], row["mtime_ns"], row["content_hash"] or None),
+        row["width"],
+        row["height"],
+        Verdict(row["withheld"], row["probability"], row["reason"], row["rule"], row["policy"]),
+    )
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

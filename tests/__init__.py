@@ -1,0 +1,1 @@
+"""Tests of imgsearch; they mirror the two packages."""

@@ -1,0 +1,87 @@
+"""Fixtures that several rooms share: tiny real photos, an encoder that knows colours, the real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from index_store.encoders.protocols import PhotoInput
+from index_store.manifest import Manifest
+from index_store.records import Verdict
+from index_store.store import ImageStore, create_store
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real photos, captions and judgements."""
+    if not DATA.is_dir():
+        pytest.skip(f"needs the data in {os.path.relpath(DATA)}, which is not here")
+    return DATA
+
+
+@pytest.fixture
+def paint(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a photo of one colour: paint("a/red.jpg", "red")."""
+
+    def paint(name: str, colour: str = "red", size: tuple[int, int] = (32, 24), **options: object) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, colour).save(path, **options)
+        return path
+
+    return paint
+
+
+class ColourEncoder:
+    """Encodes a photo as the direction of its mean colour, a text as that of the colour it names; counts its work."""
+
+    name = "colours-1"
+    dimension = 4
+    photo_input = PhotoInput(side=8)
+    colours: ClassVar = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+
+    def __init__(self) -> None:
+        self.photos_encoded = 0
+
+    def encode_photos(self, photos: Sequence[np.ndarray]) -> np.ndarray:
+        self.photos_encoded += len(photos)
+        return self._unit([photo.reshape(-1, 3).mean(axis=0) for photo in photos])
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self._unit([np.asarray(self.colours[text]) for text in texts])
+
+    def _unit(self, colours: Sequence[np.ndarray]) -> np.ndarray:
+        rows = np.asarray([[*colour, 1.0] for colour in colours], dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def encoder() -> ColourEncoder:
+    return ColourEncoder()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    """An empty store for the colour encoder."""
+    return create_store(str(tmp_path / "store"), Manifest(ColourEncoder.name, ColourEncoder.dimension))
+
+
+def judge_white_as_withheld(embeddings: np.ndarray) -> list[Verdict]:
+    """A rule for photos that withholds what is nearly white."""
+    likeness = embeddings[:, :3].min(axis=1)
+    return [
+        Verdict(bool(v > 0.5), float(min(max(v, 0), 1)), "white" if v > 0.5 else "", "rule-1", "p") for v in likeness
+    ]
+
+
+@pytest.fixture
+def judge() -> Callable[[np.ndarray], list[Verdict]]:
+    return judge_white_as_withheld

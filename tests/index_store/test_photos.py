@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from index_store.encoders.protocols import PhotoInput
+from index_store.errors import PhotoError, PhotoUnreadableError
+from index_store.photos import MAX_PIXELS, find_photos, hash_file, open_photo
+
+SQUASHED = PhotoInput(side=16)
+
+
+def names(root: Path, **options: bool) -> list[str]:
+    return [os.path.relpath(photo.image_id, root) for photo in find_photos(str(root), **options).files]
+
+
+def test_find_photos_is_sorted_recursive_and_goes_by_content(tmp_path, paint):
+    paint("b.jpg")
+    paint("deep/er/a.png")
+    paint("c.jpg").rename(tmp_path / "no_suffix")
+    (tmp_path / "BMW notes.txt").write_text("BMW are cars, this is no bitmap")
+    (tmp_path / "movie.mp4").write_bytes(b"\0" * 100)
+    assert names(tmp_path) == ["b.jpg", "deep/er/a.png", "no_suffix"]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tiff"])
+def test_every_format_is_found_without_its_suffix_and_opened(tmp_path, paint, suffix):
+    bare = paint(f"photo.{suffix}", "red").rename(tmp_path / "photo")
+    assert names(tmp_path) == ["photo"]
+    opened = open_photo(str(bare), SQUASHED)
+    assert (opened.width, opened.height, opened.pixels.shape, opened.pixels.dtype) == (32, 24, (16, 16, 3), np.uint8)
+    assert np.abs(opened.pixels.astype(int) - [254, 0, 0]).max() <= 4
+
+
+def test_hidden_files_are_found_only_when_asked_for(tmp_path, paint):
+    paint(".hidden/a.jpg")
+    paint(".b.jpg")
+    assert names(tmp_path) == []
+    assert names(tmp_path, hidden=True) == [".b.jpg", ".hidden/a.jpg"]
+
+
+def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path, paint):
+    photo = paint("real/a.jpg")
+    (tmp_path / "link.jpg").symlink_to(photo)
+    (tmp_path / "real/loop").symlink_to(tmp_path)
+    assert names(tmp_path) == ["link.jpg", "real/a.jpg"]
+
+
+def test_a_link_to_itself_is_named_and_not_followed(tmp_path, paint):
+    paint("a.jpg")
+    (tmp_path / "self.jpg").symlink_to("self.jpg")
+    found = find_photos(str(tmp_path))
+    assert [photo.image_id for photo in found.files] == [str(tmp_path / "a.jpg")]
+    assert [(Path(skip.path).name, skip.reason) for skip in found.skipped] == [
+        ("self.jpg", "too many levels of symbolic links")
+    ]
+
+
+def test_names_that_are_no_utf8_survive(tmp_path):
+    odd = os.fsencode(tmp_path) + b"/caf\xe9 \n'\"\xf0\x9f\x90\x95.jpg"
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.jpg")
+    os.rename(tmp_path / "plain.jpg", odd)
+    [photo] = find_photos(str(tmp_path)).files
+    assert os.fsencode(photo.image_id) == odd
+    assert open_photo(photo.image_id, SQUASHED).width == 8
+
+
+def test_exif_orientation_is_applied_to_pixels_and_size(tmp_path):
+    # stored lying: left half red, right half blue; orientation 6 says "turn clockwise to see it", so red comes on top
+    lying = Image.new("RGB", (64, 32), "red")
+    lying.paste("blue", (32, 0, 64, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying.save(tmp_path / "a.png", exif=exif)
+    opened = open_photo(str(tmp_path / "a.png"), SQUASHED)
+    assert (opened.width, opened.height) == (32, 64)
+    assert opened.pixels[0].tolist() == [[255, 0, 0]] * 16
+    assert opened.pixels[15].tolist() == [[0, 0, 255]] * 16
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_agrees_with_pillow(tmp_path, orientation):
+    from PIL import ImageOps
+
+    noise = np.random.default_rng(1).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.png"
+    Image.fromarray(noise).save(path, exif=exif)
+    with Image.open(path) as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    assert np.array_equal(open_photo(str(path), PhotoInput(side=24)).pixels, expected)
+
+
+def test_keeping_the_aspect_ratio_makes_the_shorter_side_fit(paint):
+    opened = open_photo(str(paint("a.png", size=(64, 32))), PhotoInput(side=16, squash=False))
+    assert opened.pixels.shape == (16, 32, 3)
+
+
+def test_palette_with_transparency_lies_on_white(tmp_path):
+    picture = Image.new("P", (8, 8), 0)
+    picture.putpalette([255, 0, 0] + [0, 0, 0] * 255)
+    picture.save(tmp_path / "a.png", transparency=0)
+    assert open_photo(str(tmp_path / "a.png"), SQUASHED).pixels.tolist() == [[[255, 255, 255]] * 16] * 16
+
+
+def test_alpha_is_blended_over_white(tmp_path):
+    Image.new("RGBA", (8, 8), (0, 0, 0, 128)).save(tmp_path / "a.png")
+    assert open_photo(str(tmp_path / "a.png"), SQUASHED).pixels[3, 3].tolist() == [127, 127, 127]
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+    red, green, blue = open_photo(str(tmp_path / "a.jpg"), SQUASHED).pixels[3, 3]
+    assert red > 200 and green < 60 and blue < 60
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bit_greys_are_scaled_and_not_clipped(tmp_path, suffix):
+    greys = np.full((8, 8), 32768, dtype=np.uint16)
+    greys[0, 0] = 65535
+    Image.fromarray(greys).save(tmp_path / f"a.{suffix}")
+    assert open_photo(str(tmp_path / f"a.{suffix}"), PhotoInput(side=8)).pixels[6, 6].tolist() == [127, 127, 127]
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("lime", "red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert open_photo(str(tmp_path / "a.gif"), SQUASHED).pixels[0, 0].tolist() == [0, 255, 0]
+
+
+def test_a_colour_profile_is_converted_to_srgb(tmp_path):
+    # L*a*b* has no file form that is common; a profile of another kind shows that it is read: sRGB values stay
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes().replace(b"sRGB", b"xRGB")
+    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / "a.png", icc_profile=profile)
+    assert np.abs(open_photo(str(tmp_path / "a.png"), SQUASHED).pixels[0, 0].astype(int) - [200, 100, 50]).max() <= 1
+
+
+def test_a_broken_colour_profile_does_no_harm(tmp_path):
+    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / "a.png", icc_profile=b"no profile")
+    assert open_photo(str(tmp_path / "a.png"), SQUASHED).pixels[0, 0].tolist() == [200, 100, 50]
+
+
+def test_the_opened_file_carries_the_hash_of_its_content(paint):
+    path = paint("a.jpg")
+    expected = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    assert open_photo(str(path), SQUASHED).file.content_hash == expected == hash_file(str(path))
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(PhotoError, match="^is an empty file$"):
+        open_photo(str(tmp_path / "a.jpg"), SQUASHED)
+
+
+def test_a_text_called_jpg_is_refused(tmp_path):
+    (tmp_path / "a.jpg").write_text("shopping list")
+    with pytest.raises(PhotoError, match="^is not a photo in a format that can be read$"):
+        open_photo(str(tmp_path / "a.jpg"), SQUASHED)
+
+
+def test_a_truncated_jpeg_is_refused(paint):
+    path = paint("a.jpg", size=(640, 480))
+    path.write_bytes(path.read_bytes()[:-800])
+    with pytest.raises(PhotoError, match="^cannot be decoded: .*truncated"):
+        open_photo(str(path), SQUASHED)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 10_000)).save(bomb)
+    with pytest.raises(PhotoError, match=r"^has 200 megapixels, more than the 100 that are decoded$"):
+        open_photo(str(bomb), SQUASHED)
+    assert MAX_PIXELS == 100_000_000
+
+
+def test_a_huge_jpeg_is_decoded_at_a_reduced_scale(tmp_path):
+    Image.new("L", (12_000, 10_000), 90).save(tmp_path / "huge.jpg")
+    opened = open_photo(str(tmp_path / "huge.jpg"), SQUASHED)
+    assert (opened.width, opened.height, opened.pixels[0, 0].tolist()) == (12_000, 10_000, [90, 90, 90])
+
+
+def test_a_missing_file_is_unreadable_not_bad(tmp_path):
+    with pytest.raises(PhotoUnreadableError, match="^no such file or directory$"):
+        open_photo(str(tmp_path / "a.jpg"), SQUASHED)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import os
+
+import chromadb
+import numpy as np
+import pytest
+from chromadb.config import Settings
+
+from index_store.errors import StoreError
+from index_store.manifest import SCHEMA, Manifest
+from index_store.records import PhotoFile, StoredPhoto, Verdict
+from index_store.store import IndexedRoot, create_store, encoders_in, open_store
+
+CLEAN = Verdict(False, 0.25, "", "rule-1", "policy-1")
+WITHHELD = Verdict(True, 0.75, "looks like a child", "rule-1", "policy-1")
+
+
+def photo(path: str, verdict: Verdict = CLEAN) -> StoredPhoto:
+    return StoredPhoto(PhotoFile(path, 12, 1_700_000_000_123_456_789, "ab"), 40, 30, verdict)
+
+
+def unit(*rows: list[float]) -> np.ndarray:
+    array = np.asarray(rows, dtype=np.float32)
+    return array / np.linalg.norm(array, axis=1, keepdims=True)
+
+
+def test_rows_come_back_as_they_were_written(store):
+    rows = [photo("/a/1.jpg"), photo("/a/2.jpg", WITHHELD)]
+    store.upsert(rows, unit([1, 0, 0, 0], [0, 1, 0, 0]))
+    assert sorted(store.photos(), key=lambda row: row.image_id) == rows
+    assert (store.count(), store.count_withheld()) == (2, 1)
+
+
+def test_upsert_replaces_a_row(store):
+    store.upsert([photo("/a/1.jpg")], unit([1, 0, 0, 0]))
+    store.upsert([photo("/a/1.jpg", WITHHELD)], unit([0, 1, 0, 0]))
+    assert list(store.photos()) == [photo("/a/1.jpg", WITHHELD)]
+    assert np.allclose(store.embeddings(["/a/1.jpg"])["/a/1.jpg"], [0, 1, 0, 0])
+
+
+def test_nearest_is_sorted_by_similarity_and_ties_by_path(store):
+    names = ["/b.jpg", "/a.jpg", "/c.jpg", "/d.jpg"]
+    store.upsert([photo(name) for name in names], unit([1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]))
+    found = store.nearest(unit([1, 0, 0, 0])[0], 3)
+    assert [candidate.photo.image_id for candidate in found] == ["/a.jpg", "/b.jpg", "/d.jpg"]
+    assert [candidate.similarity for candidate in found] == pytest.approx([1.0, 1.0, 0.5**0.5], abs=1e-6)
+    assert np.allclose(found[2].embedding, unit([1, 1, 0, 0])[0])
+
+
+def test_nearest_in_an_empty_store_is_empty(store):
+    assert store.nearest(unit([1, 0, 0, 0])[0], 5) == []
+
+
+def test_nearest_agrees_with_brute_force(store):
+    generator = np.random.default_rng(3)
+    vectors = unit(*generator.normal(size=(300, 4)).tolist())
+    store.upsert([photo(f"/{i:03}.jpg") for i in range(300)], vectors)
+    query = unit([0.3, -1, 0.2, 0.7])[0]
+    exact = [f"/{i:03}.jpg" for i in np.argsort(-(vectors @ query))[:20]]
+    assert [candidate.photo.image_id for candidate in store.nearest(query, 20)] == exact
+
+
+def test_names_that_are_no_utf8_are_kept_exactly(store):
+    name = os.fsdecode(b"/photos/caf\xe9 100%.jpg")
+    store.upsert([photo(name)], unit([1, 0, 0, 0]))
+    assert [row.image_id for row in store.photos()] == [name]
+    assert store.nearest(unit([1, 0, 0, 0])[0], 1)[0].photo.image_id == name
+    store.delete([name])
+    assert store.count() == 0
+
+
+def test_wrong_shapes_are_refused_and_nothing_is_written(store):
+    with pytest.raises(StoreError, match=r"shape \(1, 3\), the store holds vectors of 4; nothing was written"):
+        store.upsert([photo("/a.jpg")], np.ones((1, 3), dtype=np.float32))
+    assert store.count() == 0
+
+
+def test_more_rows_than_one_batch_of_chroma_are_written(store, monkeypatch):
+    monkeypatch.setattr(type(store), "_batch_size", lambda self: 2)
+    rows = [photo(f"/{i}.jpg") for i in range(5)]
+    store.upsert(rows, unit(*np.eye(4).tolist(), [1, 1, 0, 0]))
+    assert len(store.embeddings([row.image_id for row in rows])) == 5
+    store.delete([row.image_id for row in rows[:3]])
+    assert store.count() == 2
+
+
+def test_roots_are_remembered_by_path(store):
+    store.set_root(IndexedRoot("/b", "2026-01-01T00:00:00+00:00", 3))
+    store.set_root(IndexedRoot("/a", "2026-01-02T00:00:00+00:00", 1))
+    store.set_root(IndexedRoot("/b", "2026-01-03T00:00:00+00:00", 4))
+    assert store.roots() == [
+        IndexedRoot("/a", "2026-01-02T00:00:00+00:00", 1),
+        IndexedRoot("/b", "2026-01-03T00:00:00+00:00", 4),
+    ]
+    store.drop_root("/a")
+    assert [root.path for root in store.roots()] == ["/b"]
+
+
+def test_a_store_survives_a_new_connection_with_more_than_a_thousand_rows(tmp_path):
+    """Chroma 1.5.9 has a report of an index lost after a restart above 1,000 rows."""
+    import subprocess
+    import sys
+
+    place = str(tmp_path / "store")
+    script = (
+        "import numpy as np, sys; from tests.index_store.test_store import *\n"
+        "rows = np.random.default_rng(0).normal(size=(2500, 8)).tolist()\n"
+        "create_store(sys.argv[1], Manifest('e', 8)).upsert([photo(f'/{i}.jpg') for i in range(2500)], unit(*rows))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, place], check=True)
+    vectors = unit(*np.random.default_rng(0).normal(size=(2500, 8)).tolist())
+    again = open_store(place)
+    assert again.count() == 2500
+    for i in (0, 999, 1000, 2499):
+        assert again.nearest(vectors[i], 1)[0].photo.image_id == f"/{i}.jpg"
+
+
+def test_opening_a_missing_store_says_how_to_make_one_and_makes_none(tmp_path):
+    with pytest.raises(StoreError, match="there is no store; make one with 'imgsearch index FOLDER'"):
+        open_store(str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_of_something_else_is_no_store(tmp_path):
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(StoreError, match="is not a store of imgsearch"):
+        open_store(str(tmp_path))
+    with pytest.raises(StoreError, match="holds other files and is no store"):
+        create_store(str(tmp_path), Manifest("e", 4))
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_chroma_database_of_another_program_is_no_store(tmp_path):
+    settings = Settings(anonymized_telemetry=False)
+    chromadb.PersistentClient(str(tmp_path / "other"), settings=settings).create_collection(
+        "theirs", embedding_function=None
+    )
+    with pytest.raises(StoreError, match="is a Chroma database without photos of imgsearch"):
+        open_store(str(tmp_path / "other"))
+
+
+def test_a_store_of_another_encoder_is_named(store):
+    with pytest.raises(StoreError, match="was built with the encoder colours-1, not with clip"):
+        open_store(store.place, "clip")
+
+
+def test_two_encoders_live_in_one_store(store):
+    other = create_store(store.place, Manifest("other", 2))
+    other.upsert([photo("/a.jpg")], unit([1, 0]))
+    assert encoders_in(store.place) == ["colours-1", "other"]
+    assert (open_store(store.place, "other").count(), open_store(store.place, "colours-1").count()) == (1, 0)
+    with pytest.raises(StoreError, match=r"holds several encoders \(colours-1, other\); name one with --encoder"):
+        open_store(store.place)
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    place = str(tmp_path / "store")
+    create_store(place, Manifest("e", 4, schema=SCHEMA + 1))
+    with pytest.raises(StoreError, match="written by a newer imgsearch"):
+        open_store(place)
+
+
+def test_another_dimension_for_the_same_encoder_is_refused(store):
+    with pytest.raises(StoreError, match="holds vectors of 4 for colours-1, which now makes 5"):
+        create_store(store.place, Manifest("colours-1", 5))
+
+
+def test_a_place_that_cannot_be_made_is_an_error_of_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="the store cannot be made: (file exists|not a directory)"):
+        create_store(str(tmp_path / "file" / "store"), Manifest("e", 4))
+
+
+def test_a_damaged_database_is_an_error_of_one_line(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "chroma.sqlite3").write_bytes(b"not sqlite at all" * 100)
+    with pytest.raises(StoreError, match="the store failed"):
+        open_store(str(tmp_path / "store"))
