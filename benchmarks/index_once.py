@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from index_store.upkeep import index_folders
+from index_store.indexing import Place
+from index_store.upkeep import Library
 
 if __name__ == "__main__":
-    report = index_folders([sys.argv[1]], store=sys.argv[2])
+    report = Library(sys.argv[2]).index([Place(sys.argv[1])])
     print(f"{report.photos_per_second:.3f}")

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from imgsearch_cli import exits
+from imgsearch_cli.commands.forget import forget
 from imgsearch_cli.commands.index import index
 from imgsearch_cli.commands.query import query
 from imgsearch_cli.commands.status import status
@@ -40,7 +41,7 @@ def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     logging.getLogger("index_store").setLevel(level)
 
 
-for command in (index, query, status):
+for command in (index, query, status, forget):
     cli.add_command(command)
 
 

@@ -25,6 +25,9 @@ encoder_option = click.option(
 )
 
 
+wait_option = click.option("--wait", is_flag=True, help="Wait for another process that writes to the store.")
+
+
 def format_option(*formats: str) -> Callable[[Command], Command]:
     """Return the option `--format`, the first of `formats` being its default."""
     return click.option(

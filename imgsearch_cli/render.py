@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -13,7 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from index_store.records import Answer, IndexReport, Match, StoreStatus
+if TYPE_CHECKING:
+    from index_store.compliance.texts import TextVerdict
+    from index_store.planning import IndexPlan
+    from index_store.records import Answer, IndexReport, Match, Skipped, StoreStatus
 
 _BAR_CELLS = 8
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -87,12 +91,18 @@ def _write_answer_jsonl(answer: Answer) -> None:
 
 
 def _path_line(match: Match, output_format: str) -> bytes:
-    path = os.fsencode(shown_path(match))
     if output_format == "paths":
-        return path
+        return os.fsencode(shown_path(match))
+    path = _one_field(match.image_id or "")
+    return b"%d\t%.6f\t%s\t%d\t%d" % (match.rank, match.score, path, match.width or 0, match.height or 0)
+
+
+def _one_field(image_id: str) -> bytes:
+    """Return a shown path as a field of a tab-separated line: backslash, tab and line ends are escaped."""
+    path = os.fsencode(relative(image_id))
     for raw, escaped in ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r")):
         path = path.replace(raw, escaped)
-    return b"%d\t%.6f\t%s\t%d\t%d" % (match.rank, match.score, path, match.width or 0, match.height or 0)
+    return path
 
 
 def shown_path(match: Match) -> str:
@@ -143,10 +153,21 @@ def render_index_report(report: IndexReport) -> None:
     click.echo(f"{told} in {report.seconds:.1f} s{rate}{withheld}", err=True)
 
 
-def render_skipped(report: IndexReport) -> None:
-    """Name each skipped photo and the reason on standard error."""
-    for skipped in report.skipped:
-        click.echo(f"skipped {printable(relative(skipped.path))}: {skipped.reason}", err=True)
+def render_plan(plan: IndexPlan) -> None:
+    """Write what an index run would do: a line for each photo, its change and its path, tab-separated."""
+    changes = {"added": plan.added, "changed": plan.changed, "moved": plan.moved, "removed": plan.removed}
+    for change, image_ids in changes.items():
+        for image_id in sorted(image_ids):
+            click.echo(change.encode() + b"\t" + _one_field(image_id))
+    render_skipped(plan.skipped)
+    told = ", ".join(f"{len(image_ids)} {change}" for change, image_ids in changes.items() if image_ids)
+    click.echo(f"{told or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done", err=True)
+
+
+def render_skipped(skipped: Iterable[Skipped]) -> None:
+    """Name what was skipped and the reason on standard error."""
+    for skip in skipped:
+        click.echo(f"skipped {printable(relative(skip.path))}: {skip.reason}", err=True)
 
 
 def render_status(status: StoreStatus, output_format: str) -> None:
@@ -175,4 +196,23 @@ def render_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, value)
+    stdout_console().print(table)
+
+
+# -- policy ----------------------------------------------------------------------------------------------------------
+
+
+def render_policy_check(verdicts: Sequence[tuple[str, TextVerdict]], output_format: str) -> None:
+    """Write what the rule for texts decided about each text, in order."""
+    if output_format == "jsonl":
+        for text, verdict in verdicts:
+            write_json({"text": text, "withheld": verdict.withheld, "reason": verdict.reason})
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("answer", no_wrap=True)
+    table.add_column("text", overflow="fold")
+    table.add_column("reason", overflow="fold", style="dim")
+    for text, verdict in verdicts:
+        answer = Text("withheld", style="red") if verdict.withheld else Text("clean", style="green")
+        table.add_row(answer, Text(printable(text)), Text(printable(verdict.reason)))
     stdout_console().print(table)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.errors import PhotoError, PhotoUnreadableError, UsageError
-from index_store.photos import Found, OpenedPhoto, find_photos, open_photo
+from index_store.finding import FindOptions, Found, find_photos
+from index_store.photos import OpenedPhoto, open_photo
 from index_store.planning import EncodingJob, IndexPlan, Reuse, lies_below, plan_changes
 from index_store.records import IndexReport, PhotoFile, Skipped, StoredPhoto, Verdict
 from index_store.store import ImageStore, IndexedRoot
@@ -44,8 +45,15 @@ class IndexOptions:
     """How an index run goes about its work; `threads` decode photos ahead of the encoder, by default one for a core."""
 
     threads: int | None = None
-    hidden: bool = False
     prune_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder or file to index, as an absolute path, and how photos are looked for in it."""
+
+    path: str
+    find: FindOptions = FindOptions()  # noqa: RUF009  (frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,45 +72,50 @@ class IndexModels:
 
 
 def index_photos(
-    paths: Sequence[str],
+    places: Sequence[Place],
     store: ImageStore,
     models: IndexModels,
     options: IndexOptions | None = None,
     progress: Progress = lambda done, total: None,
 ) -> IndexReport:
-    """Index the photos below `paths` and forget those that are gone from there.
+    """Index the photos below `places` and forget those that are gone from there.
 
     A run over unchanged folders loads no model. A photo that cannot be read is skipped and reported; a batch is
     written whole or not at all.
 
     Raises:
-        UsageError: a path does not exist, holds no photos, or holds none any more where some were indexed.
+        UsageError: a place does not exist, holds no photos, or holds none any more where some were indexed.
         StoreError: the store cannot be written.
     """
     options = options or IndexOptions()
     started = time.monotonic()
-    paths = [os.path.abspath(path) for path in paths]
-    found = find_all(paths, options)
-    stored = {photo.image_id: photo for photo in store.photos()}
-    _refuse_vanished(paths, found, stored, options)
-    plan = plan_changes(found, stored, paths)
-    _remember_roots(store, paths, found)
+    found, plan = plan_run(places, store.photos(), options)
+    _remember_roots(store, places, found)
     report = apply_plan(plan, store, models, options, progress)
     return replace(report, seconds=time.monotonic() - started)
 
 
-def find_all(paths: Sequence[str], options: IndexOptions) -> Found:
-    """Find the photos below several absolute paths, each photo once.
+def plan_run(places: Sequence[Place], photos: Iterable[StoredPhoto], options: IndexOptions) -> tuple[Found, IndexPlan]:
+    """Find the photos below `places` and plan how the stored `photos` have to change; nothing is written.
 
     Raises:
-        UsageError: a path does not exist.
+        UsageError: as `index_photos` does.
     """
-    missing = [path for path in paths if not os.path.exists(path)]
+    paths = [place.path for place in places]
+    found = _find_all(places)
+    stored = {photo.image_id: photo for photo in photos}
+    _refuse_vanished(paths, found, stored, options)
+    return found, plan_changes(found, stored, paths)
+
+
+def _find_all(places: Sequence[Place]) -> Found:
+    """Find the photos below several places, each photo once."""
+    missing = [place.path for place in places if not os.path.exists(place.path)]
     if missing:
         raise UsageError(f"{', '.join(missing)}: no such file or folder; nothing was indexed")
     together = Found()
-    for path in paths:
-        found = find_photos(path, hidden=options.hidden)
+    for place in places:
+        found = find_photos(place.path, place.find)
         together.files += found.files
         together.skipped += found.skipped
         together.unreadable += found.unreadable
@@ -112,11 +125,7 @@ def find_all(paths: Sequence[str], options: IndexOptions) -> Found:
 
 
 def apply_plan(
-    plan: IndexPlan,
-    store: ImageStore,
-    models: IndexModels,
-    options: IndexOptions,
-    progress: Progress,
+    plan: IndexPlan, store: ImageStore, models: IndexModels, options: IndexOptions, progress: Progress
 ) -> IndexReport:
     """Do what a plan says: first what needs no encoder, then the rest in batches, deletions last."""
     _reuse(store, plan.reused)
@@ -256,12 +265,13 @@ def _refuse_vanished(paths: Sequence[str], found: Found, stored: dict[str, Store
             raise UsageError(f"{path}: no photos found (jpg, png, webp, bmp, gif, tiff); nothing was indexed")
 
 
-def _remember_roots(store: ImageStore, paths: Sequence[str], found: Found) -> None:
+def _remember_roots(store: ImageStore, places: Sequence[Place], found: Found) -> None:
     known = {root.path for root in store.roots()}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for path in paths:
-        if any(path != root and lies_below(path, root) for root in known):
+    for place in places:
+        if any(place.path != root and lies_below(place.path, root) for root in known):
             continue  # part of a root that is known; it is refreshed with it
-        for inner in [root for root in known if root != path and lies_below(root, path)]:
+        for inner in [root for root in known if root != place.path and lies_below(root, place.path)]:
             store.drop_root(inner)
-        store.set_root(IndexedRoot(path, now, sum(lies_below(photo.image_id, path) for photo in found.files)))
+        photos = sum(lies_below(photo.image_id, place.path) for photo in found.files)
+        store.set_root(IndexedRoot(place.path, now, photos, place.find))

@@ -1,32 +1,28 @@
-"""Find photos below a folder, fingerprint them, and open them as upright RGB pixels.
+"""Open photos as upright sRGB pixels of the size that an encoder wants.
 
 The only importer of Pillow.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-import stat
-import struct
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from index_store.errors import PhotoError, PhotoUnreadableError
-from index_store.records import PhotoFile, Skipped
+from index_store.finding import RAW_SUFFIXES, new_digest, os_reason
+from index_store.raw import develop
+from index_store.records import PhotoFile
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import PhotoInput, Pixels
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Names that announce a photo: such a file that is none is reported, another is passed over."""
-
-PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
 """The decoders that untrusted files may reach; MPO, a JPEG with more pictures behind the first, is opened as JPEG."""
 
 MAX_PIXELS = 100_000_000
@@ -35,10 +31,7 @@ MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
 """Files above one GiB are refused unread."""
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-_BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
-_SNIFFED_BYTES = 18
-
+_HEIF_HEADS = frozenset(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"))
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,88 +59,6 @@ class OpenedPhoto:
     height: int
 
 
-@dataclass(slots=True)
-class Found:
-    """What lies below the searched paths, sorted by path; `unreadable` folders may hide photos that still exist."""
-
-    files: list[PhotoFile] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-
-
-def find_photos(root: str, *, hidden: bool = False) -> Found:
-    """Find the photos at or below `root`, an absolute path, by content where the name does not tell.
-
-    Links to files are followed, links to folders are not (a link to itself would have no end). Nothing is raised for
-    what cannot be read: it is listed in the result.
-    """
-    found = Found()
-    if os.path.isfile(root):
-        _consider(root, found)
-    else:
-        _search_folder(root, found, hidden)
-    found.files.sort(key=lambda photo: photo.image_id)
-    return found
-
-
-def _search_folder(folder: str, found: Found, hidden: bool) -> None:
-    waiting = [folder]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith(".") and not hidden:
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    elif not (entry.is_symlink() and os.path.isdir(entry.path)):
-                        _consider(entry.path, found)
-        except OSError as error:
-            found.unreadable.append(folder)
-            found.skipped.append(Skipped(folder, f"cannot be listed: {_os_reason(error)}"))
-
-
-def _consider(path: str, found: Found) -> None:
-    announced = os.path.splitext(path)[1].lower() in PHOTO_SUFFIXES
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            if announced:
-                found.skipped.append(Skipped(path, "is not a regular file"))
-            return
-        if announced or _starts_like_a_photo(path):
-            found.files.append(PhotoFile(path, status.st_size, status.st_mtime_ns))
-    except OSError as error:
-        if announced:
-            found.unreadable.append(path)
-            found.skipped.append(Skipped(path, _os_reason(error)))
-
-
-def _starts_like_a_photo(path: str) -> bool:
-    with open(path, "rb") as file:
-        head = file.read(_SNIFFED_BYTES)
-    if head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        return True
-    # "BM" alone would also match texts that begin with "BMW": the size of the second header settles it
-    return (
-        head[:2] == b"BM" and len(head) == _SNIFFED_BYTES and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES
-    )
-
-
-def hash_file(path: str) -> str:
-    """Return the fingerprint of a file's content: BLAKE2b, 128 bits, as hexadecimal digits.
-
-    Raises:
-        PhotoUnreadableError: the file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, _new_digest).hexdigest()
-    except OSError as error:
-        raise PhotoUnreadableError(_os_reason(error)) from error
-
-
 def open_photo(path: str, wanted: PhotoInput) -> OpenedPhoto:
     """Read and decode one photo: first frame, upright, in sRGB, transparency over white, resized as wanted.
 
@@ -158,7 +69,7 @@ def open_photo(path: str, wanted: PhotoInput) -> OpenedPhoto:
     """
     file, content = _read(path)
     try:
-        with Image.open(io.BytesIO(content), formats=PHOTO_FORMATS) as picture:
+        with _open_picture(path, content) as picture:
             orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
             width, height = picture.size
             small = _shrink(picture, wanted)
@@ -187,11 +98,23 @@ def _read(path: str) -> tuple[PhotoFile, bytes]:
             content = file.read(MAX_FILE_BYTES + 1)
             after = os.fstat(file.fileno())
     except OSError as error:
-        raise PhotoUnreadableError(_os_reason(error)) from error
+        raise PhotoUnreadableError(os_reason(error)) from error
     if len(content) != before.st_size or after.st_mtime_ns != before.st_mtime_ns:
         raise PhotoUnreadableError("changed while it was read; the next run takes it up")
-    content_hash = _new_digest(content).hexdigest()
+    content_hash = new_digest(content).hexdigest()
     return PhotoFile(path, before.st_size, before.st_mtime_ns, content_hash), content
+
+
+def _open_picture(path: str, content: bytes) -> Image.Image:
+    formats: tuple[str, ...] = PHOTO_FORMATS
+    if content[4:12] in _HEIF_HEADS:
+        import pillow_heif  # late: 20 MB of codecs that most folders do not need
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+        formats = ("HEIF",)
+    elif os.path.splitext(path)[1].lower() in RAW_SUFFIXES:
+        content, formats = develop(content), ("JPEG", "PPM")
+    return Image.open(io.BytesIO(content), formats=formats)
 
 
 def _shrink(picture: Image.Image, wanted: PhotoInput) -> Image.Image:
@@ -246,14 +169,6 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
         if converted is not None:
             return converted
     return picture.convert("RGB")
-
-
-def _new_digest(content: bytes = b"") -> hashlib.blake2b:
-    return hashlib.blake2b(content, digest_size=16)
-
-
-def _os_reason(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()
 
 
 def _one_line(error: Exception) -> str:

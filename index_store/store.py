@@ -6,9 +6,10 @@ The only importer of chromadb. One collection for each encoder holds the photos;
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes
@@ -19,6 +20,7 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
 from index_store.errors import StoreError
+from index_store.finding import FindOptions
 from index_store.manifest import Manifest
 from index_store.records import Candidate, PhotoFile, StoredPhoto, Verdict
 
@@ -51,11 +53,15 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class IndexedRoot:
-    """A folder or file that was given to `imgsearch index`; `indexed_at` is an ISO 8601 time in UTC."""
+    """A folder or file that was given to `imgsearch index`; `indexed_at` is an ISO 8601 time in UTC.
+
+    `find` is how photos were looked for there, so that a refresh looks in the same way.
+    """
 
     path: str
     indexed_at: str
     photos: int
+    find: FindOptions = FindOptions()  # noqa: RUF009  (frozen)
 
 
 class ImageStore:
@@ -167,8 +173,7 @@ class ImageStore:
         except NotFoundError:
             return []
         rows = collection.get(where={"encoder": self.manifest.encoder}, include=["metadatas"])["metadatas"] or []
-        known = [IndexedRoot(_image_id(str(r["path"])), str(r["indexed_at"]), _whole(r["photos"])) for r in rows]
-        return sorted(known, key=lambda root: root.path)
+        return sorted(map(_root, rows), key=lambda root: root.path)
 
     def set_root(self, root: IndexedRoot) -> None:
         """Remember a root, or what its last run found."""
@@ -182,6 +187,7 @@ class ImageStore:
                         "path": _row_id(root.path),
                         "indexed_at": root.indexed_at,
                         "photos": root.photos,
+                        "find": json.dumps(asdict(root.find)),
                     }
                 ],
             )
@@ -216,7 +222,7 @@ def open_store(place: str, encoder: str | None = None) -> ImageStore:
     """
     if not os.path.isdir(place):
         raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
-    if not os.path.isfile(os.path.join(place, _DATABASE_FILE)):
+    if not store_exists(place):
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
     client = _connect(place)
     manifests = _manifests(client, place)
@@ -233,9 +239,14 @@ def open_store(place: str, encoder: str | None = None) -> ImageStore:
     return _open_collection(client, manifests[name], place)
 
 
+def store_exists(place: str) -> bool:
+    """Tell whether a folder holds a Chroma database."""
+    return os.path.isfile(os.path.join(place, _DATABASE_FILE))
+
+
 def encoders_in(place: str) -> list[str]:
     """Return the names of the encoders that a store was built with, sorted; empty where there is no store."""
-    if not os.path.isfile(os.path.join(place, _DATABASE_FILE)):
+    if not store_exists(place):
         return []
     return sorted(_manifests(_connect(place), place))
 
@@ -246,7 +257,7 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     Raises:
         StoreError: the place is a folder of something else or cannot be written, or another dimension is stored there.
     """
-    if os.path.isdir(place) and os.listdir(place) and not os.path.isfile(os.path.join(place, _DATABASE_FILE)):
+    if os.path.isdir(place) and os.listdir(place) and not store_exists(place):
         raise StoreError(f"{place}: holds other files and is no store; name an empty or new folder with --store")
     try:
         os.makedirs(place, exist_ok=True)
@@ -350,8 +361,10 @@ def _stored_photo(row_id: str, row: Mapping[str, Any]) -> StoredPhoto:
     )
 
 
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _root(row: Mapping[str, Any]) -> IndexedRoot:
+    find = json.loads(row["find"])
+    options = FindOptions(tuple(find["exclude"]), find["hidden"], find["follow_symlinks"])
+    return IndexedRoot(_image_id(row["path"]), row["indexed_at"], row["photos"], options)
 
 
 def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

@@ -1,68 +1,147 @@
-"""Keep a store with the shipped models: index folders into it, and tell what it holds."""
+"""Keep a store with the models that ship: index folders, refresh and forget them, tell what there is."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from index_store.compliance.policy import load_policy
 from index_store.encoders import encoder_card, load_photo_encoder
-from index_store.indexing import IndexModels, IndexOptions, Judge, Progress, index_photos
+from index_store.errors import UsageError
+from index_store.indexing import IndexModels, IndexOptions, Judge, Place, Progress, index_photos, plan_run
+from index_store.locking import writing
 from index_store.manifest import Manifest
 from index_store.places import default_store
-from index_store.records import IndexReport, StoreStatus
-from index_store.store import create_store, open_store
+from index_store.planning import IndexPlan, lies_below
+from index_store.records import IndexReport, Skipped, StoreStatus
+from index_store.store import ImageStore, create_store, open_store, store_exists
 
 
-def index_folders(
-    paths: Sequence[str],
-    *,
-    store: str | None = None,
-    encoder: str | None = None,
-    policy_file: Path | None = None,
-    options: IndexOptions | None = None,
-    progress: Progress = lambda done, total: None,
-) -> IndexReport:
-    """Index the photos below `paths` into a store, by default the user's own; the same as `imgsearch index`.
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A store with the encoder and the policy that it is kept with; None means what ships, or the user's own store.
 
-    Raises:
-        PolicyError, EncoderError, WeightsError: something that is needed is missing or broken; nothing was changed.
-        UsageError, StoreError: see `index_store.indexing.index_photos`.
+    `wait` makes a writer wait for another one instead of failing.
     """
-    policy = load_policy(policy_file)
-    card = encoder_card(encoder)
 
-    def load_judge() -> Judge:
-        from index_store.compliance.photo_rule import load_photo_rule
+    store: str | None = None
+    encoder: str | None = None
+    policy_file: Path | None = None
+    wait: bool = False
 
-        return load_photo_rule(card.name, policy).judge
+    @property
+    def place(self) -> str:
+        """The store's folder."""
+        return self.store or default_store()
 
-    opened = create_store(store or default_store(), Manifest(card.name, card.dimension))
-    models = IndexModels(card.photo_input, lambda: load_photo_encoder(encoder), load_judge)
-    return index_photos(paths, opened, models, options, progress)
+    def index(
+        self,
+        places: Sequence[Place] = (),
+        options: IndexOptions | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> IndexReport:
+        """Index the photos below `places`, or refresh all that was indexed before; the same as `imgsearch index`.
+
+        A root that is missing at a refresh is reported as skipped, and what is stored of it stays.
+
+        Raises:
+            PolicyError, EncoderError, WeightsError: what is needed is missing or broken; nothing was changed.
+            UsageError, StoreError: see `index_store.indexing.index_photos`.
+        """
+        policy = load_policy(self.policy_file)
+        card = encoder_card(self.encoder)
+
+        def load_judge() -> Judge:
+            from index_store.compliance.photo_rule import load_photo_rule
+
+            return load_photo_rule(card.name, policy).judge
+
+        models = IndexModels(card.photo_input, lambda: load_photo_encoder(self.encoder), load_judge)
+        store = self._create() if places else self._open()
+        with writing(self.place, wait=self.wait):
+            chosen, missing = _present(places, store)
+            report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
+        return replace(report, skipped=(*missing, *report.skipped))
+
+    def plan(self, places: Sequence[Place] = (), options: IndexOptions | None = None) -> IndexPlan:
+        """Return what `index` would do; nothing is written, and no store is made.
+
+        Raises:
+            UsageError, StoreError: as `index` does.
+        """
+        store = self._open() if store_exists(self.place) or not places else None
+        chosen, missing = _present(places, store)
+        _, plan = plan_run(chosen, store.photos() if store else (), options or IndexOptions())
+        return replace(plan, skipped=(*missing, *plan.skipped))
+
+    def forget(self, paths: Sequence[str]) -> int:
+        """Drop the photos at or below absolute `paths`, and the roots there; return how many photos were dropped.
+
+        Raises:
+            UsageError: nothing is indexed at or below one of the paths; nothing was changed.
+        """
+        store = self._open()
+        with writing(self.place, wait=self.wait):
+            stored = [photo.image_id for photo in store.photos()]
+            roots = [root.path for root in store.roots()]
+            unknown = [path for path in paths if not any(lies_below(known, path) for known in (*stored, *roots))]
+            if unknown:
+                raise UsageError(f"{', '.join(unknown)}: nothing is indexed there; nothing was changed")
+            doomed = [image_id for image_id in stored if any(lies_below(image_id, path) for path in paths)]
+            store.delete(doomed)
+            for root in roots:
+                if any(lies_below(root, path) for path in paths):
+                    store.drop_root(root)
+        return len(doomed)
+
+    def status(self) -> StoreStatus:
+        """Tell what the store holds and which models it is used with.
+
+        Raises:
+            StoreError: there is no such store, or it cannot be read.
+        """
+        from index_store.relevance.reranking import load_reranker
+
+        store = self._open()
+        roots = store.roots()
+        return StoreStatus(
+            store=self.place,
+            schema=store.manifest.schema,
+            photos=store.count(),
+            withheld=store.count_withheld(),
+            encoder=store.manifest.encoder,
+            dimension=store.manifest.dimension,
+            reranker=load_reranker(store.manifest.encoder).version,
+            policy=load_policy(self.policy_file).digest,
+            bytes_on_disk=store.bytes_on_disk(),
+            indexed_at=max((root.indexed_at for root in roots), default=None),
+            roots=tuple(root.path for root in roots),
+        )
+
+    def _open(self) -> ImageStore:
+        return open_store(self.place, self.encoder and encoder_card(self.encoder).name)
+
+    def _create(self) -> ImageStore:
+        card = encoder_card(self.encoder)
+        return create_store(self.place, Manifest(card.name, card.dimension))
 
 
-def store_status(store: str | None = None, encoder: str | None = None, policy_file: Path | None = None) -> StoreStatus:
-    """Tell what a store holds and which models it is used with.
-
-    Raises:
-        StoreError: there is no such store, or it cannot be read.
-    """
-    from index_store.relevance.reranking import load_reranker
-
-    place = store or default_store()
-    opened = open_store(place, encoder)
-    roots = opened.roots()
-    return StoreStatus(
-        store=place,
-        schema=opened.manifest.schema,
-        photos=opened.count(),
-        withheld=opened.count_withheld(),
-        encoder=opened.manifest.encoder,
-        dimension=opened.manifest.dimension,
-        reranker=load_reranker(opened.manifest.encoder).version,
-        policy=load_policy(policy_file).digest,
-        bytes_on_disk=opened.bytes_on_disk(),
-        indexed_at=max((root.indexed_at for root in roots), default=None),
-        roots=tuple(root.path for root in roots),
-    )
+def _present(places: Sequence[Place], store: ImageStore | None) -> tuple[list[Place], list[Skipped]]:
+    """Return the named places as they are, or the known roots that are there now and those that are missing."""
+    if places or store is None:
+        return [replace(place, path=os.path.abspath(place.path)) for place in places], []
+    roots = store.roots()
+    if not roots:
+        raise UsageError(f"{store.place}: no folder was indexed yet; name one: imgsearch index FOLDER")
+    missing = [
+        Skipped(
+            root.path,
+            f"is not there, its {root.photos} photos are kept; mount it, or drop it with 'imgsearch forget'",
+        )
+        for root in roots
+        if not os.path.exists(root.path)
+    ]
+    gone = {skip.path for skip in missing}
+    return [Place(root.path, root.find) for root in roots if root.path not in gone], missing

@@ -7,18 +7,24 @@ from pathlib import Path
 import click
 
 from imgsearch_cli import exits
-from imgsearch_cli.options import encoder_option, policy_option, store_option
+from imgsearch_cli.options import encoder_option, policy_option, store_option, wait_option
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]...")
 @store_option
 @encoder_option
 @policy_option
-@click.option("--jobs", type=click.IntRange(1, 64), help="Threads that decode photos.  [default: one for each core]")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Pass over what matches, in gitignore's syntax; repeatable."
+)
 @click.option("--hidden", is_flag=True, help="Also look into files and folders whose names begin with a dot.")
+@click.option("--follow-symlinks", is_flag=True, help="Also look into folders that are links; each is entered once.")
 @click.option("--prune-empty", is_flag=True, help="Forget the photos of a folder that holds none any more.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Photos decoded side by side.  [default: one for each core]")
 @click.option("--strict", is_flag=True, help="Exit with 2 where a photo had to be skipped.")
+@wait_option
 @click.pass_context
 def index(
     context: click.Context,
@@ -26,32 +32,45 @@ def index(
     store: str | None,
     encoder: str | None,
     policy_file: Path | None,
-    jobs: int | None,
+    dry_run: bool,
+    exclude: tuple[str, ...],
     hidden: bool,
+    follow_symlinks: bool,
     prune_empty: bool,
+    jobs: int | None,
     strict: bool,
+    wait: bool,
 ) -> None:
-    r"""Index the photos below PATH...
+    r"""Index the photos below PATH..., or refresh all that was indexed before.
 
     Only new and changed photos are embedded; moved ones are recognised by their content, and those that are gone are
-    forgotten. A run that is interrupted is completed by the next one.
+    forgotten. A run that is interrupted is completed by the next one. A file .imgsearchignore in a folder says, in
+    gitignore's syntax, what is passed over there; a refresh looks in each folder as it was indexed last.
 
     \b
     imgsearch index ./test_images
-    imgsearch index ~/Pictures /mnt/archive --store ~/photos.store
+    imgsearch index ~/Pictures /mnt/archive --exclude 'trash/' --store ~/photos.store
+    imgsearch index
     """
     from imgsearch_cli.progress import progress_bar
-    from imgsearch_cli.render import render_index_report, render_skipped
-    from index_store.indexing import IndexOptions
-    from index_store.upkeep import index_folders
+    from imgsearch_cli.render import render_index_report, render_plan, render_skipped
+    from index_store.finding import FindOptions
+    from index_store.indexing import IndexOptions, Place
+    from index_store.upkeep import Library
 
+    library = Library(store, encoder, policy_file, wait)
+    find = FindOptions(exclude, hidden, follow_symlinks)
+    if not paths and find != FindOptions():
+        raise click.UsageError("--exclude, --hidden and --follow-symlinks belong to a PATH; name it")
+    places = [Place(path, find) for path in paths]
+    options = IndexOptions(jobs, prune_empty)
+    if dry_run:
+        render_plan(library.plan(places, options))
+        return
     quiet = bool(context.obj["quiet"])
-    options = IndexOptions(threads=jobs, hidden=hidden, prune_empty=prune_empty)
     with progress_bar("indexing", "photos", quiet=quiet) as advance:
-        report = index_folders(
-            paths, store=store, encoder=encoder, policy_file=policy_file, options=options, progress=advance
-        )
-    render_skipped(report)
+        report = library.index(places, options, advance)
+    render_skipped(report.skipped)
     if not quiet:
         render_index_report(report)
     if strict and report.skipped:

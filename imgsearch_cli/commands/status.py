@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from imgsearch_cli.options import encoder_option, format_option, store_option
+from imgsearch_cli.options import encoder_option, format_option, policy_option, store_option
 
 
 @click.command()
 @store_option
 @encoder_option
+@policy_option
 @format_option("table", "jsonl")
-def status(store: str | None, encoder: str | None, output_format: str) -> None:
+def status(store: str | None, encoder: str | None, policy_file: Path | None, output_format: str) -> None:
     r"""Show the store: place, photos, withheld, encoder, reranker, bytes on disk, time of the last index.
 
     \b
@@ -19,6 +22,6 @@ def status(store: str | None, encoder: str | None, output_format: str) -> None:
     imgsearch status --store ~/photos.store --format jsonl
     """
     from imgsearch_cli.render import render_status
-    from index_store.upkeep import store_status
+    from index_store.upkeep import Library
 
-    render_status(store_status(store, encoder), output_format)
+    render_status(Library(store, encoder, policy_file).status(), output_format)

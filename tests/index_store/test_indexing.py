@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from index_store.errors import StoreError, UsageError
-from index_store.indexing import WRITE_SIZE, IndexModels, IndexOptions, index_photos
+from index_store.indexing import WRITE_SIZE, IndexModels, IndexOptions, Place, index_photos
 from index_store.records import IndexReport
 
 
@@ -16,7 +16,7 @@ def index(store, encoder, judge, tmp_path):
     """Return a function that indexes folders below tmp_path/photos with the colour encoder."""
 
     def index(*paths: Path, **options: object) -> IndexReport:
-        chosen = [str(path) for path in paths] or [str(tmp_path / "photos")]
+        chosen = [Place(str(path)) for path in paths or [tmp_path / "photos"]]
         return index_photos(
             chosen, store, IndexModels(encoder.photo_input, lambda: encoder, lambda: judge), IndexOptions(**options)
         )
@@ -45,7 +45,7 @@ def test_an_unchanged_folder_loads_no_model(store, encoder, judge, paint, index,
     def never() -> None:
         raise AssertionError("a model was loaded")
 
-    report = index_photos([str(tmp_path / "photos")], store, IndexModels(encoder.photo_input, never, never))
+    report = index_photos([Place(str(tmp_path / "photos"))], store, IndexModels(encoder.photo_input, never, never))
     assert (report.unchanged, report.encoded) == (1, 0)
 
 
@@ -192,7 +192,7 @@ def test_progress_reaches_the_number_of_encoded_photos(store, encoder, judge, pa
     paint("photos/a.png"), paint("photos/b.png", "blue")
     seen: list[tuple[int, int]] = []
     index_photos(
-        [str(tmp_path / "photos")],
+        [Place(str(tmp_path / "photos"))],
         store,
         IndexModels(encoder.photo_input, lambda: encoder, lambda: judge),
         progress=lambda done, total: seen.append((done, total)),

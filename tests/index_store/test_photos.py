@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,64 +8,10 @@ from PIL import Image, ImageCms
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError, PhotoUnreadableError
-from index_store.photos import MAX_PIXELS, find_photos, hash_file, open_photo
+from index_store.finding import hash_file
+from index_store.photos import MAX_PIXELS, open_photo
 
 SQUASHED = PhotoInput(side=16)
-
-
-def names(root: Path, **options: bool) -> list[str]:
-    return [os.path.relpath(photo.image_id, root) for photo in find_photos(str(root), **options).files]
-
-
-def test_find_photos_is_sorted_recursive_and_goes_by_content(tmp_path, paint):
-    paint("b.jpg")
-    paint("deep/er/a.png")
-    paint("c.jpg").rename(tmp_path / "no_suffix")
-    (tmp_path / "BMW notes.txt").write_text("BMW are cars, this is no bitmap")
-    (tmp_path / "movie.mp4").write_bytes(b"\0" * 100)
-    assert names(tmp_path) == ["b.jpg", "deep/er/a.png", "no_suffix"]
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tiff"])
-def test_every_format_is_found_without_its_suffix_and_opened(tmp_path, paint, suffix):
-    bare = paint(f"photo.{suffix}", "red").rename(tmp_path / "photo")
-    assert names(tmp_path) == ["photo"]
-    opened = open_photo(str(bare), SQUASHED)
-    assert (opened.width, opened.height, opened.pixels.shape, opened.pixels.dtype) == (32, 24, (16, 16, 3), np.uint8)
-    assert np.abs(opened.pixels.astype(int) - [254, 0, 0]).max() <= 4
-
-
-def test_hidden_files_are_found_only_when_asked_for(tmp_path, paint):
-    paint(".hidden/a.jpg")
-    paint(".b.jpg")
-    assert names(tmp_path) == []
-    assert names(tmp_path, hidden=True) == [".b.jpg", ".hidden/a.jpg"]
-
-
-def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path, paint):
-    photo = paint("real/a.jpg")
-    (tmp_path / "link.jpg").symlink_to(photo)
-    (tmp_path / "real/loop").symlink_to(tmp_path)
-    assert names(tmp_path) == ["link.jpg", "real/a.jpg"]
-
-
-def test_a_link_to_itself_is_named_and_not_followed(tmp_path, paint):
-    paint("a.jpg")
-    (tmp_path / "self.jpg").symlink_to("self.jpg")
-    found = find_photos(str(tmp_path))
-    assert [photo.image_id for photo in found.files] == [str(tmp_path / "a.jpg")]
-    assert [(Path(skip.path).name, skip.reason) for skip in found.skipped] == [
-        ("self.jpg", "too many levels of symbolic links")
-    ]
-
-
-def test_names_that_are_no_utf8_survive(tmp_path):
-    odd = os.fsencode(tmp_path) + b"/caf\xe9 \n'\"\xf0\x9f\x90\x95.jpg"
-    Image.new("RGB", (8, 8)).save(tmp_path / "plain.jpg")
-    os.rename(tmp_path / "plain.jpg", odd)
-    [photo] = find_photos(str(tmp_path)).files
-    assert os.fsencode(photo.image_id) == odd
-    assert open_photo(photo.image_id, SQUASHED).width == 8
 
 
 def test_exif_orientation_is_applied_to_pixels_and_size(tmp_path):
