@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index_store.errors import PhotoError, PhotoUnreadableError, UsageError
+from index_store.decoding import decode_ahead
+from index_store.errors import PhotoUnreadableError, UsageError
 from index_store.finding import FindOptions, Found, find_photos
-from index_store.photos import OpenedPhoto, open_photo
 from index_store.planning import EncodingJob, IndexPlan, Reuse, lies_below, plan_changes
-from index_store.records import IndexReport, PhotoFile, Skipped, StoredPhoto, Verdict
+from index_store.records import IndexReport, OpenedPhoto, Skipped, StoredPhoto, Verdict
 from index_store.store import ImageStore, IndexedRoot
 
 if TYPE_CHECKING:
@@ -42,9 +40,9 @@ WRITE_SIZE = 128
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How an index run goes about its work; `threads` decode photos ahead of the encoder, by default one for a core."""
+    """How an index run goes about its work; `workers` decode photos ahead of the encoder, by default one for a core."""
 
-    threads: int | None = None
+    workers: int | None = None
     prune_empty: bool = False
 
 
@@ -134,7 +132,7 @@ def apply_plan(
     skipped, spoiled = list(plan.skipped), set[str]()
     total = len(plan.jobs)
     with (
-        closing(_decode_ahead(plan.jobs, models.photo_input, options.threads or os.cpu_count() or 1)) as decoded,
+        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or os.cpu_count() or 1)) as decoded,
         writer,
     ):
         for done, (job, outcome) in enumerate(decoded, start=1):
@@ -213,32 +211,6 @@ class _Writer:
             self._store.upsert(self._rows, np.stack(self._embeddings))
         self._rows.clear()
         self._embeddings.clear()
-
-
-def _decode_ahead(
-    jobs: Iterable[EncodingJob], wanted: PhotoInput, threads: int
-) -> Generator[tuple[EncodingJob, OpenedPhoto | PhotoError], None, None]:
-    """Yield the jobs in order with their decoded photos, a bounded number of which wait in memory."""
-
-    def decode(file: PhotoFile) -> OpenedPhoto | PhotoError:
-        try:
-            return open_photo(file.image_id, wanted)
-        except PhotoError as error:
-            return error
-
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    running: deque[tuple[EncodingJob, Future[OpenedPhoto | PhotoError]]] = deque()
-    try:
-        for job in jobs:
-            running.append((job, pool.submit(decode, job.file)))
-            if len(running) > threads + 2 * BATCH_SIZE:
-                first, future = running.popleft()
-                yield first, future.result()
-        while running:
-            first, future = running.popleft()
-            yield first, future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _reuse(store: ImageStore, reused: Sequence[Reuse]) -> None:

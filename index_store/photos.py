@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,10 +16,10 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from index_store.errors import PhotoError, PhotoUnreadableError
 from index_store.finding import RAW_SUFFIXES, new_digest, os_reason
 from index_store.raw import develop
-from index_store.records import PhotoFile
+from index_store.records import OpenedPhoto, PhotoFile
 
 if TYPE_CHECKING:
-    from index_store.encoders.protocols import PhotoInput, Pixels
+    from index_store.encoders.protocols import PhotoInput
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
 """The decoders that untrusted files may reach; MPO, a JPEG with more pictures behind the first, is opened as JPEG."""
@@ -47,16 +46,6 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 Image.MAX_IMAGE_PIXELS = None  # replaced by MAX_PIXELS, which looks at what would really be decoded
 warnings.filterwarnings("ignore", module=r"PIL\.")  # broken EXIF blocks and the like: the picture is what counts
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedPhoto:
-    """A decoded photo: `pixels` as the encoder wants them; `width` and `height` of the upright original."""
-
-    file: PhotoFile
-    pixels: Pixels
-    width: int
-    height: int
 
 
 def open_photo(path: str, wanted: PhotoInput) -> OpenedPhoto:

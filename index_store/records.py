@@ -24,6 +24,19 @@ class PhotoFile:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedPhoto:
+    """A decoded photo: `pixels` of shape (height, width, 3) as an encoder wants them, RGB.
+
+    `width` and `height` are those of the upright original.
+    """
+
+    file: PhotoFile
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A file or folder that was passed over, and why, in words for the person who owns it."""
 
