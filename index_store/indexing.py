@@ -48,10 +48,14 @@ class IndexOptions:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder or file to index, as an absolute path, and how photos are looked for in it."""
+    """A folder or file to index, as an absolute path, and how photos are looked for in it.
+
+    `name` is the name by which other machines know the folder, if it has one.
+    """
 
     path: str
     find: FindOptions = FindOptions()  # noqa: RUF009  (frozen)
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,12 +242,13 @@ def _refuse_vanished(paths: Sequence[str], found: Found, stored: dict[str, Store
 
 
 def _remember_roots(store: ImageStore, places: Sequence[Place], found: Found) -> None:
-    known = {root.path for root in store.roots()}
+    known = store.roots()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for place in places:
-        if any(place.path != root and lies_below(place.path, root) for root in known):
+        if any(place.path != root.path and lies_below(place.path, root.path) for root in known):
             continue  # part of a root that is known; it is refreshed with it
-        for inner in [root for root in known if root != place.path and lies_below(root, place.path)]:
-            store.drop_root(inner)
+        for inner in known:
+            if inner.path != place.path and lies_below(inner.path, place.path):
+                store.drop_root(inner)
         photos = sum(lies_below(photo.image_id, place.path) for photo in found.files)
-        store.set_root(IndexedRoot(place.path, now, photos, place.find))
+        store.set_root(IndexedRoot(place.path, now, photos, place.find, place.name))

@@ -22,7 +22,7 @@ _HOLDER_FILE = ".writer.json"
 
 @contextmanager
 def writing(store: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold the writer's lock of the store in the folder `store`; with `wait` as long as another holds it.
+    """Hold the writer's lock of the store in the folder `store`; with `wait`, once nobody else holds it.
 
     Raises:
         StoreError: another process holds it, or the folder cannot be written.

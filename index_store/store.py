@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import urlsplit
 
 import chromadb
 import numpy as np
@@ -22,6 +23,7 @@ from chromadb.errors import ChromaError, NotFoundError
 from index_store.errors import StoreError
 from index_store.finding import FindOptions
 from index_store.manifest import Manifest
+from index_store.naming import Naming, kept, plain
 from index_store.records import Candidate, PhotoFile, StoredPhoto, Verdict
 
 if TYPE_CHECKING:
@@ -46,7 +48,6 @@ MAX_POOL = 10_000
 _DATABASE_FILE = "chroma.sqlite3"
 _ROOTS = "imgsearch-roots"
 _PAGE = 5_000
-_UNDECODABLE = "bytes:"
 
 _Item = TypeVar("_Item")
 
@@ -55,13 +56,15 @@ _Item = TypeVar("_Item")
 class IndexedRoot:
     """A folder or file that was given to `imgsearch index`; `indexed_at` is an ISO 8601 time in UTC.
 
-    `find` is how photos were looked for there, so that a refresh looks in the same way.
+    `find` is how photos were looked for there, so that a refresh looks in the same way; `name` is the name by which
+    other machines know the root, if it has one.
     """
 
     path: str
     indexed_at: str
     photos: int
     find: FindOptions = FindOptions()  # noqa: RUF009  (frozen)
+    name: str = ""
 
 
 class ImageStore:
@@ -73,32 +76,38 @@ class ImageStore:
         self._collection = collection
         self.manifest = manifest
         self.place = place
+        self._naming = Naming({root.name: root.path for root in self.roots() if root.name})
 
     # -- photos ------------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
         """Return how many photos the store holds, withheld ones included."""
-        return self._collection.count()
+        with _translated(self.place):
+            return self._collection.count()
 
     def count_withheld(self) -> int:
         """Return how many photos the policy keeps from being shown."""
-        return len(self._collection.get(where={"withheld": True}, include=[])["ids"])
+        with _translated(self.place):
+            return len(self._collection.get(where={"withheld": True}, include=[])["ids"])
 
     def photos(self) -> Iterator[StoredPhoto]:
         """Yield every row without its embedding, a page at a time, in no order."""
         total = self.count()
         for offset in range(0, total, _PAGE):
-            page = self._collection.get(include=["metadatas"], limit=_PAGE, offset=offset)
+            with _translated(self.place):
+                page = self._collection.get(include=["metadatas"], limit=_PAGE, offset=offset)
             for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
-                yield _stored_photo(row_id, row)
+                yield _stored_photo(self._naming.image_id(row_id), row)
 
     def embeddings(self, image_ids: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Return the embeddings of those of the photos that are stored, by image_id."""
         found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
         for batch in _batches(image_ids, self._batch_size()):
-            page = self._collection.get(ids=[_row_id(image_id) for image_id in batch], include=["embeddings"])
+            ids = [self._naming.row_id(image_id) for image_id in batch]
+            with _translated(self.place):
+                page = self._collection.get(ids=ids, include=["embeddings"])
             rows = np.asarray(page["embeddings"], dtype=np.float32)
-            found.update((_image_id(row_id), row) for row_id, row in zip(page["ids"], rows, strict=True))
+            found.update((self._naming.image_id(row_id), row) for row_id, row in zip(page["ids"], rows, strict=True))
         return found
 
     def upsert(self, photos: Sequence[StoredPhoto], embeddings: Embeddings) -> None:
@@ -117,7 +126,7 @@ class ImageStore:
                 part = slice(start, start + self._batch_size())
                 # upsert, since Chroma's add passes over ids that it already knows
                 self._collection.upsert(
-                    ids=[_row_id(photo.image_id) for photo in photos[part]],
+                    ids=[self._naming.row_id(photo.image_id) for photo in photos[part]],
                     embeddings=embeddings[part],
                     metadatas=[_metadata(photo) for photo in photos[part]],
                 )
@@ -127,14 +136,15 @@ class ImageStore:
         with _translated(self.place):
             for batch in _batches(photos, self._batch_size()):
                 self._collection.update(
-                    ids=[_row_id(photo.image_id) for photo in batch], metadatas=[_metadata(photo) for photo in batch]
+                    ids=[self._naming.row_id(photo.image_id) for photo in batch],
+                    metadatas=[_metadata(photo) for photo in batch],
                 )
 
     def delete(self, image_ids: Sequence[str]) -> None:
         """Forget photos; unknown ones are no error."""
         with _translated(self.place):
             for batch in _batches(image_ids, self._batch_size()):
-                self._collection.delete(ids=[_row_id(image_id) for image_id in batch])
+                self._collection.delete(ids=[self._naming.row_id(image_id) for image_id in batch])
 
     def nearest(self, query_embedding: np.ndarray[Any, np.dtype[np.float32]], pool: int) -> list[Candidate]:
         """Return the `pool` photos nearest to a unit vector of shape (dimension,), by falling similarity, ties by path.
@@ -152,7 +162,7 @@ class ImageStore:
             )
         embeddings = np.asarray((answer["embeddings"] or [[]])[0], dtype=np.float32)
         candidates = [
-            Candidate(_stored_photo(row_id, row), 1.0 - distance, embedding)
+            Candidate(_stored_photo(self._naming.image_id(row_id), row), 1.0 - distance, embedding)
             for row_id, row, distance, embedding in zip(
                 answer["ids"][0],
                 (answer["metadatas"] or [[]])[0],
@@ -168,23 +178,27 @@ class ImageStore:
 
     def roots(self) -> list[IndexedRoot]:
         """Return what was given to `imgsearch index` for this encoder, sorted by path."""
-        try:
-            collection = self._client.get_collection(_ROOTS, embedding_function=None)
-        except NotFoundError:
-            return []
-        rows = collection.get(where={"encoder": self.manifest.encoder}, include=["metadatas"])["metadatas"] or []
-        return sorted(map(_root, rows), key=lambda root: root.path)
+        with _translated(self.place):
+            try:
+                collection = self._client.get_collection(_ROOTS, embedding_function=None)
+            except NotFoundError:
+                return []
+            rows = collection.get(where={"encoder": self.manifest.encoder}, include=["metadatas"])["metadatas"] or []
+        here = [_root(row) for row in rows if row["host"] in {"", _this_host()}]
+        return sorted(here, key=lambda root: root.path)
 
     def set_root(self, root: IndexedRoot) -> None:
         """Remember a root, or what its last run found."""
         with _translated(self.place):
             self._roots().upsert(
-                ids=[self._root_id(root.path)],
+                ids=[self._root_id(root)],
                 embeddings=np.ones((1, 1), dtype=np.float32),  # a row without a vector is refused
                 metadatas=[
                     {
                         "encoder": self.manifest.encoder,
-                        "path": _row_id(root.path),
+                        "path": kept(root.path),
+                        "name": root.name,
+                        "host": _this_host() if root.name else "",
                         "indexed_at": root.indexed_at,
                         "photos": root.photos,
                         "find": json.dumps(asdict(root.find)),
@@ -192,16 +206,21 @@ class ImageStore:
                 ],
             )
 
-    def drop_root(self, path: str) -> None:
+    def drop_root(self, root: IndexedRoot) -> None:
         """Forget a root; its photos stay until they are deleted."""
         with _translated(self.place):
-            self._roots().delete(ids=[self._root_id(path)])
+            self._roots().delete(ids=[self._root_id(root)])
+
+    def name_roots(self, names: Mapping[str, str]) -> None:
+        """Know roots of this machine by names, name -> absolute path, besides those that the store remembers."""
+        self._naming = Naming({root.name: root.path for root in self.roots() if root.name} | dict(names))
 
     def _roots(self) -> Collection:
         return self._client.get_or_create_collection(_ROOTS, embedding_function=None)
 
-    def _root_id(self, path: str) -> str:
-        return f"{self.manifest.encoder}:{_row_id(path)}"
+    def _root_id(self, root: IndexedRoot) -> str:
+        place = f"{root.name}@{_this_host()}" if root.name else kept(root.path)
+        return f"{self.manifest.encoder}:{place}"
 
     def _batch_size(self) -> int:
         return int(self._client.get_max_batch_size())
@@ -210,6 +229,8 @@ class ImageStore:
 
     def bytes_on_disk(self) -> int | None:
         """Return the size of the store's files, or None for a store on a server."""
+        if is_remote(self.place):
+            return None
         folder = Path(self.place)
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
@@ -220,7 +241,7 @@ def open_store(place: str, encoder: str | None = None) -> ImageStore:
     Raises:
         StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
     """
-    if not os.path.isdir(place):
+    if not is_remote(place) and not os.path.isdir(place):
         raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
     if not store_exists(place):
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
@@ -239,9 +260,14 @@ def open_store(place: str, encoder: str | None = None) -> ImageStore:
     return _open_collection(client, manifests[name], place)
 
 
+def is_remote(place: str) -> bool:
+    """Tell whether a store is a Chroma server."""
+    return place.startswith(("http://", "https://"))
+
+
 def store_exists(place: str) -> bool:
-    """Tell whether a folder holds a Chroma database."""
-    return os.path.isfile(os.path.join(place, _DATABASE_FILE))
+    """Tell whether a folder holds a Chroma database; a server is taken to be there until it fails."""
+    return is_remote(place) or os.path.isfile(os.path.join(place, _DATABASE_FILE))
 
 
 def encoders_in(place: str) -> list[str]:
@@ -257,17 +283,14 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     Raises:
         StoreError: the place is a folder of something else or cannot be written, or another dimension is stored there.
     """
-    if os.path.isdir(place) and os.listdir(place) and not store_exists(place):
-        raise StoreError(f"{place}: holds other files and is no store; name an empty or new folder with --store")
-    try:
-        os.makedirs(place, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{place}: the store cannot be made: {(error.strerror or str(error)).lower()}") from error
+    if not is_remote(place):
+        _make_folder(place)
     client = _connect(place)
     known = _manifests(client, place).get(manifest.encoder)
     if known is None:
         with _translated(place):
-            client.create_collection(
+            # two writers on one server may both find it missing
+            client.get_or_create_collection(
                 _collection_name(manifest.encoder),
                 metadata=manifest.to_metadata(),
                 configuration={"hnsw": HNSW},
@@ -281,9 +304,33 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     return _open_collection(client, manifest, place)
 
 
+def _make_folder(place: str) -> None:
+    if os.path.isdir(place) and os.listdir(place) and not store_exists(place):
+        raise StoreError(f"{place}: holds other files and is no store; name an empty or new folder with --store")
+    try:
+        os.makedirs(place, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{place}: the store cannot be made: {(error.strerror or str(error)).lower()}") from error
+
+
 def _connect(place: str) -> ClientAPI:
     with _translated(place):
+        if is_remote(place):
+            return _connect_to_server(place)
         return chromadb.PersistentClient(place, settings=Settings(anonymized_telemetry=False))
+
+
+def _connect_to_server(place: str) -> ClientAPI:
+    address = urlsplit(place)
+    token, authority = os.environ.get("IMGSEARCH_STORE_TOKEN"), os.environ.get("IMGSEARCH_STORE_CA")
+    secure = address.scheme == "https"
+    return chromadb.HttpClient(
+        host=address.hostname or "localhost",
+        port=address.port or (443 if secure else 8000),
+        ssl=secure,
+        headers={"Authorization": f"Bearer {token}"} if token else None,
+        settings=Settings(anonymized_telemetry=False, chroma_server_ssl_verify=authority or True),
+    )
 
 
 def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:
@@ -318,23 +365,16 @@ class _translated:  # noqa: N801  (reads as a word in a with statement)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ChromaError | OSError | ValueError | RuntimeError):
+        if isinstance(error, StoreError):
+            return
+        if isinstance(error, ChromaError | OSError | ValueError | RuntimeError) or _is_of_httpx(error):
             reason = " ".join(str(error).split()) or type(error).__name__
             raise StoreError(f"{self._place}: the store failed: {reason}") from error
 
 
-def _row_id(image_id: str) -> str:
-    """Return the id under which Chroma keeps a path; bytes that are no UTF-8 are written as %XX behind a prefix."""
-    try:
-        image_id.encode("utf-8")
-    except UnicodeEncodeError:
-        return _UNDECODABLE + quote(os.fsencode(image_id))
-    return image_id
-
-
-def _image_id(row_id: str) -> str:
-    # an absolute path never begins with the prefix
-    return os.fsdecode(unquote_to_bytes(row_id[len(_UNDECODABLE) :])) if row_id.startswith(_UNDECODABLE) else row_id
+def _is_of_httpx(error: BaseException | None) -> bool:
+    # Chroma's client lets the errors of its HTTP library through; that library is imported only for a server
+    return type(error).__module__.split(".")[0] == "httpx"
 
 
 def _metadata(photo: StoredPhoto) -> dict[str, str | int | float | bool]:
@@ -352,9 +392,9 @@ def _metadata(photo: StoredPhoto) -> dict[str, str | int | float | bool]:
     }
 
 
-def _stored_photo(row_id: str, row: Mapping[str, Any]) -> StoredPhoto:
+def _stored_photo(image_id: str, row: Mapping[str, Any]) -> StoredPhoto:
     return StoredPhoto(
-        PhotoFile(_image_id(row_id), row["size_bytes"], row["mtime_ns"], row["content_hash"] or None),
+        PhotoFile(image_id, row["size_bytes"], row["mtime_ns"], row["content_hash"] or None),
         row["width"],
         row["height"],
         Verdict(row["withheld"], row["probability"], row["reason"], row["rule"], row["policy"]),
@@ -364,7 +404,11 @@ def _stored_photo(row_id: str, row: Mapping[str, Any]) -> StoredPhoto:
 def _root(row: Mapping[str, Any]) -> IndexedRoot:
     find = json.loads(row["find"])
     options = FindOptions(tuple(find["exclude"]), find["hidden"], find["follow_symlinks"])
-    return IndexedRoot(_image_id(row["path"]), row["indexed_at"], row["photos"], options)
+    return IndexedRoot(plain(row["path"]), row["indexed_at"], row["photos"], options, row["name"])
+
+
+def _this_host() -> str:
+    return socket.gethostname()
 
 
 def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

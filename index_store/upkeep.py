@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from index_store.manifest import Manifest
 from index_store.places import default_store
 from index_store.planning import IndexPlan, lies_below
 from index_store.records import IndexReport, Skipped, StoreStatus
-from index_store.store import ImageStore, create_store, open_store, store_exists
+from index_store.store import ImageStore, create_store, is_remote, open_store, store_exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,9 @@ class Library:
 
         models = IndexModels(card.photo_input, lambda: load_photo_encoder(self.encoder), load_judge)
         store = self._create() if places else self._open()
-        with writing(self.place, wait=self.wait):
+        with self._writing():
             chosen, missing = _present(places, store)
+            store.name_roots({place.name: place.path for place in chosen if place.name})
             report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
         return replace(report, skipped=(*missing, *report.skipped))
 
@@ -83,16 +85,17 @@ class Library:
             UsageError: nothing is indexed at or below one of the paths; nothing was changed.
         """
         store = self._open()
-        with writing(self.place, wait=self.wait):
+        with self._writing():
             stored = [photo.image_id for photo in store.photos()]
-            roots = [root.path for root in store.roots()]
-            unknown = [path for path in paths if not any(lies_below(known, path) for known in (*stored, *roots))]
+            roots = store.roots()
+            known = [*stored, *(root.path for root in roots)]
+            unknown = [path for path in paths if not any(lies_below(each, path) for each in known)]
             if unknown:
                 raise UsageError(f"{', '.join(unknown)}: nothing is indexed there; nothing was changed")
             doomed = [image_id for image_id in stored if any(lies_below(image_id, path) for path in paths)]
             store.delete(doomed)
             for root in roots:
-                if any(lies_below(root, path) for path in paths):
+                if any(lies_below(root.path, path) for path in paths):
                     store.drop_root(root)
         return len(doomed)
 
@@ -120,6 +123,10 @@ class Library:
             roots=tuple(root.path for root in roots),
         )
 
+    def _writing(self) -> AbstractContextManager[None]:
+        # a server orders its writers itself, row by row
+        return nullcontext() if is_remote(self.place) else writing(self.place, wait=self.wait)
+
     def _open(self) -> ImageStore:
         return open_store(self.place, self.encoder and encoder_card(self.encoder).name)
 
@@ -144,4 +151,4 @@ def _present(places: Sequence[Place], store: ImageStore | None) -> tuple[list[Pl
         if not os.path.exists(root.path)
     ]
     gone = {skip.path for skip in missing}
-    return [Place(root.path, root.find) for root in roots if root.path not in gone], missing
+    return [Place(root.path, root.find, root.name) for root in roots if root.path not in gone], missing

@@ -21,6 +21,9 @@ from imgsearch_cli.options import encoder_option, policy_option, store_option, w
 )
 @click.option("--hidden", is_flag=True, help="Also look into files and folders whose names begin with a dot.")
 @click.option("--follow-symlinks", is_flag=True, help="Also look into folders that are links; each is entered once.")
+@click.option(
+    "--root-name", metavar="NAME", default="", help="Know PATH by a name, where another machine has it at another path."
+)
 @click.option("--prune-empty", is_flag=True, help="Forget the photos of a folder that holds none any more.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Photos decoded side by side.  [default: one for each core]")
 @click.option("--strict", is_flag=True, help="Exit with 2 where a photo had to be skipped.")
@@ -36,6 +39,7 @@ def index(
     exclude: tuple[str, ...],
     hidden: bool,
     follow_symlinks: bool,
+    root_name: str,
     prune_empty: bool,
     jobs: int | None,
     strict: bool,
@@ -62,7 +66,9 @@ def index(
     find = FindOptions(exclude, hidden, follow_symlinks)
     if not paths and find != FindOptions():
         raise click.UsageError("--exclude, --hidden and --follow-symlinks belong to a PATH; name it")
-    places = [Place(path, find) for path in paths]
+    if root_name and (len(paths) != 1 or "/" in root_name or "@" in root_name):
+        raise click.UsageError("--root-name names one PATH, by a word without / and @")
+    places = [Place(path, find, root_name) for path in paths]
     options = IndexOptions(jobs, prune_empty)
     if dry_run:
         render_plan(library.plan(places, options))

@@ -93,7 +93,7 @@ def test_roots_are_remembered_by_path(store):
         IndexedRoot("/a", "2026-01-02T00:00:00+00:00", 1),
         IndexedRoot("/b", "2026-01-03T00:00:00+00:00", 4),
     ]
-    store.drop_root("/a")
+    store.drop_root(IndexedRoot("/a", "", 0))
     assert [root.path for root in store.roots()] == ["/b"]
 
 
