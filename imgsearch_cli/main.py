@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -59,6 +60,7 @@ def run() -> NoReturn:
 
 def _main() -> int:
     debug = "--debug" in sys.argv[1:]
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         result = cli.main(standalone_mode=False)
         return result if isinstance(result, int) else exits.FOUND
@@ -70,6 +72,8 @@ def _main() -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was written is kept, the next run goes on from there", err=True)
         return exits.INTERRUPTED
+    except _Terminated:
+        return exits.TERMINATED
     except BrokenPipeError:
         return exits.BROKEN_PIPE
     except ImgsearchError as error:
@@ -78,6 +82,14 @@ def _main() -> int:
         if error.errno == errno.EPIPE:
             return exits.BROKEN_PIPE
         return _fail(error, f"{error.filename or 'imgsearch'}: {(error.strerror or str(error)).lower()}", debug)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: the way out is that of Ctrl-C."""
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise _Terminated
 
 
 def _fail(error: Exception, line: str, debug: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,10 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from imgsearch_cli import exits
+from index_store.records import Answer
+
 if TYPE_CHECKING:
+    from index_store.batching import BatchError
     from index_store.compliance.texts import TextVerdict
     from index_store.planning import IndexPlan
-    from index_store.records import Answer, IndexReport, Match, Skipped, StoreStatus
+    from index_store.records import IndexReport, Match, Skipped, StoreStatus
 
 _BAR_CELLS = 8
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -71,9 +75,30 @@ def _score_cell(score: float) -> Text:
     return Text.assemble(f"{score:.2f} ", (bar, style))
 
 
+def render_batch(answers: Iterable[Answer | BatchError]) -> int:
+    """Write a JSON line for each answer as it comes, and return the exit code."""
+    code = exits.NOTHING_FOUND
+    for answer in answers:
+        if not isinstance(answer, Answer):
+            write_json({"line": answer.line, "error": answer.error})
+            code = exits.ERROR
+            continue
+        row: dict[str, object] = {"query": answer.query, "withheld": answer.refused}
+        row |= {"notice": answer.notice} if answer.refused else {"matches": list(_match_rows(answer))}
+        write_json(row)
+        if answer.matches and code == exits.NOTHING_FOUND:
+            code = exits.FOUND
+    return code
+
+
 def _write_answer_jsonl(answer: Answer) -> None:
     if answer.refused:
         write_json({"query": answer.query, "withheld": True, "notice": answer.notice})
+    for row in _match_rows(answer):
+        write_json(row)
+
+
+def _match_rows(answer: Answer) -> Iterator[dict[str, object]]:
     for match in answer.matches:
         row: dict[str, object] = {"rank": match.rank, "score": round(match.score, 6)}
         row["similarity"] = round(match.similarity, 6)
@@ -87,7 +112,7 @@ def _write_answer_jsonl(answer: Answer) -> None:
                 "width": match.width,
                 "height": match.height,
             }
-        write_json(row)
+        yield row
 
 
 def _path_line(match: Match, output_format: str) -> bytes:

@@ -190,7 +190,7 @@ class _Writer:
         """Write what is left; after an interruption only what has its embedding already, for a quick way out."""
         if kind is None:
             self._encode()
-        if kind is None or issubclass(kind, KeyboardInterrupt):
+        if kind is None or not issubclass(kind, Exception):
             self._write()
 
     def _encode(self) -> None:

@@ -14,6 +14,11 @@ def default_store() -> str:
     return named or os.path.join(platformdirs.user_data_dir("imgsearch", appauthor=False), "store")
 
 
+def is_url(store: str) -> bool:
+    """Tell whether a store is a Chroma server and no folder."""
+    return store.startswith(("http://", "https://"))
+
+
 def cache_folder() -> Path:
     """Return the folder for what can be made again."""
     return Path(platformdirs.user_cache_dir("imgsearch", appauthor=False))

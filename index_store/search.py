@@ -18,8 +18,9 @@ from index_store.compliance.policy import load_policy
 from index_store.compliance.texts import TextRule
 from index_store.encoders import encoder_card, load_text_encoder
 from index_store.errors import PolicyError, UsageError
-from index_store.places import default_store
-from index_store.records import Answer, Candidate, Match
+from index_store.places import cache_folder, default_store, is_url
+from index_store.records import Answer, Candidate, Match, Verdict
+from index_store.text_cache import TextCache
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import TextEncoder
@@ -74,7 +75,7 @@ class Searcher:
         _check_usage(text, k, pool, min_score)
         if self._withhold and self._text_rule.check(text).withheld:
             return Answer(query, notice=self.policy.notice, refused=True)
-        query_embedding = self.encoder.encode_texts([text])[0]
+        query_embedding = self._embed(text)
         candidates = self.store.nearest(query_embedding, max(pool, k))
         ranked = rank(query_embedding, candidates, self.reranker)
         least = self.reranker.min_score if min_score is None else min_score
@@ -94,28 +95,38 @@ class Searcher:
     @cached_property
     def store(self) -> ImageStore:
         """The opened store."""
-        return self._opened[0]
+        from index_store.store import open_store
+
+        return open_store(self._place, self._encoder_name)
 
     @cached_property
     def encoder(self) -> TextEncoder:
         """The text encoder that the store was built with."""
-        return self._opened[1]
+        return load_text_encoder(self.store.manifest.encoder)
+
+    def _embed(self, text: str) -> Embedding:
+        """Return the embedding of a text, from the cache beside the index where it is there.
+
+        In a fresh process the text encoder is opened while chromadb is imported: each takes about as long as the other.
+        """
+        card = encoder_card(self._encoder_name)
+        known = self._cache.get(card.name, text, card.dimension)
+        if known is None and "store" not in self.__dict__:
+            with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
+                opening = aside.submit(load_text_encoder, card.name)
+                if self.store.manifest.encoder == card.name:
+                    self.__dict__["encoder"] = opening.result()
+        name = self.store.manifest.encoder
+        if name != card.name:
+            known = self._cache.get(name, text, self.store.manifest.dimension)
+        if known is None:
+            known = self.encoder.encode_texts([text])[0]
+            self._cache.put(name, text, known)
+        return known
 
     @cached_property
-    def _opened(self) -> tuple[ImageStore, TextEncoder]:
-        """Open the text encoder while chromadb is imported: each takes about as long as the other."""
-        expected = self._encoder_name or encoder_card().name
-        with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
-            opening = aside.submit(load_text_encoder, expected)
-            store = self._open_store()
-        if store.manifest.encoder == expected:
-            return store, opening.result()
-        return store, load_text_encoder(store.manifest.encoder)
-
-    def _open_store(self) -> ImageStore:
-        from index_store.store import open_store
-
-        return open_store(self._place, self._encoder_name)
+    def _cache(self) -> TextCache:
+        return TextCache(cache_folder() if is_url(self._place) else Path(self._place))
 
     @cached_property
     def reranker(self) -> Reranker:
@@ -126,9 +137,13 @@ class Searcher:
 
     def _match(self, position: int, score: float, candidate: Candidate) -> Match:
         photo = candidate.photo
-        if self._withhold and photo.verdict.withheld:
+        if self._withhold and self._is_withheld(photo.verdict):
             return Match(position, score, candidate.similarity, None, None, None)
         return Match(position, score, candidate.similarity, photo.image_id, photo.width, photo.height)
+
+    def _is_withheld(self, verdict: Verdict) -> bool:
+        """Compare what the rule for photos found with the policy that holds now, which may not be the one of then."""
+        return verdict.probability >= self.policy.photo_threshold
 
 
 def search(

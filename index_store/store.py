@@ -24,6 +24,7 @@ from index_store.errors import StoreError
 from index_store.finding import FindOptions
 from index_store.manifest import Manifest
 from index_store.naming import Naming, kept, plain
+from index_store.places import is_url
 from index_store.records import Candidate, PhotoFile, StoredPhoto, Verdict
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ class ImageStore:
 
     def bytes_on_disk(self) -> int | None:
         """Return the size of the store's files, or None for a store on a server."""
-        if is_remote(self.place):
+        if is_url(self.place):
             return None
         folder = Path(self.place)
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -241,7 +242,7 @@ def open_store(place: str, encoder: str | None = None) -> ImageStore:
     Raises:
         StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
     """
-    if not is_remote(place) and not os.path.isdir(place):
+    if not is_url(place) and not os.path.isdir(place):
         raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
     if not store_exists(place):
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
@@ -260,14 +261,9 @@ def open_store(place: str, encoder: str | None = None) -> ImageStore:
     return _open_collection(client, manifests[name], place)
 
 
-def is_remote(place: str) -> bool:
-    """Tell whether a store is a Chroma server."""
-    return place.startswith(("http://", "https://"))
-
-
 def store_exists(place: str) -> bool:
     """Tell whether a folder holds a Chroma database; a server is taken to be there until it fails."""
-    return is_remote(place) or os.path.isfile(os.path.join(place, _DATABASE_FILE))
+    return is_url(place) or os.path.isfile(os.path.join(place, _DATABASE_FILE))
 
 
 def encoders_in(place: str) -> list[str]:
@@ -283,7 +279,7 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     Raises:
         StoreError: the place is a folder of something else or cannot be written, or another dimension is stored there.
     """
-    if not is_remote(place):
+    if not is_url(place):
         _make_folder(place)
     client = _connect(place)
     known = _manifests(client, place).get(manifest.encoder)
@@ -315,7 +311,7 @@ def _make_folder(place: str) -> None:
 
 def _connect(place: str) -> ClientAPI:
     with _translated(place):
-        if is_remote(place):
+        if is_url(place):
             return _connect_to_server(place)
         return chromadb.PersistentClient(place, settings=Settings(anonymized_telemetry=False))
 

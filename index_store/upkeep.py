@@ -14,10 +14,10 @@ from index_store.errors import UsageError
 from index_store.indexing import IndexModels, IndexOptions, Judge, Place, Progress, index_photos, plan_run
 from index_store.locking import writing
 from index_store.manifest import Manifest
-from index_store.places import default_store
+from index_store.places import default_store, is_url
 from index_store.planning import IndexPlan, lies_below
 from index_store.records import IndexReport, Skipped, StoreStatus
-from index_store.store import ImageStore, create_store, is_remote, open_store, store_exists
+from index_store.store import ImageStore, create_store, open_store, store_exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Library:
 
     def _writing(self) -> AbstractContextManager[None]:
         # a server orders its writers itself, row by row
-        return nullcontext() if is_remote(self.place) else writing(self.place, wait=self.wait)
+        return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait)
 
     def _open(self) -> ImageStore:
         return open_store(self.place, self.encoder and encoder_card(self.encoder).name)

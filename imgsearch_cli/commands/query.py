@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -11,7 +12,13 @@ from imgsearch_cli.options import encoder_option, format_option, no_policy_optio
 
 
 @click.command()
-@click.argument("text")
+@click.argument("text", required=False)
+@click.option(
+    "--batch",
+    type=click.File("r", encoding="utf-8", errors="surrogateescape"),
+    metavar="FILE",
+    help="Answer a query for each line of FILE, or of standard input where it is -, as JSON lines.",
+)
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many photos are shown.")
 @click.option(
     "--pool",
@@ -34,7 +41,8 @@ from imgsearch_cli.options import encoder_option, format_option, no_policy_optio
 @click.pass_context
 def query(
     context: click.Context,
-    text: str,
+    text: str | None,
+    batch: TextIO | None,
     k: int,
     pool: int,
     min_score: float | None,
@@ -53,15 +61,25 @@ def query(
     imgsearch query "dog on beach"
     imgsearch query "two men climbing a rock" -k 3 --format jsonl
     imgsearch query "sunset over water" -0 | xargs -0 cp -t ./sunsets
+    imgsearch query --batch queries.txt > answers.jsonl
+
+    A line of a batch is a text, or a JSON object with "query" and perhaps "k", "pool" and "min_score". Each is answered
+    by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
     """
-    from imgsearch_cli.render import render_answer
+    from imgsearch_cli.render import render_answer, render_batch
+    from index_store.batching import BatchRequest, answer_lines
     from index_store.search import Searcher
 
+    if (text is None) == (batch is None):
+        raise click.UsageError("name either a TEXT or a file with --batch")
     if null and output_format not in {"table", "paths"}:
         raise click.UsageError(f"-0 writes paths, not {output_format}; leave one of the two out")
     searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy)
     if no_policy:
         click.echo("imgsearch: the compliance policy is off: nothing is withheld", err=True)
+    if batch is not None:
+        context.exit(render_batch(answer_lines(batch, searcher, BatchRequest("", k, pool, min_score))))
+    assert text is not None
     answer = searcher.ask(text, k=k, pool=pool, min_score=min_score)
     if not context.obj["quiet"]:
         for warning in answer.warnings:

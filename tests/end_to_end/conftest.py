@@ -1,0 +1,51 @@
+"""The installed program, and a store of the demo's photos that several tests ask."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.demo_photos import main as copy_demo_photos
+
+NOTICE = "This image is unavailable in your country in compliance with local laws"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def imgsearch() -> Run:
+    """Return a function that runs the installed program: imgsearch("query", "a cat", cwd=...)."""
+    program = Path(sys.executable).with_name("imgsearch")
+    if not program.exists():
+        pytest.fail(f"{program} is missing; install the project: make test")
+
+    def run(*arguments: str | Path, env: dict[str, str] | None = None, text: bool = True, **options: object):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGSEARCH_")}
+        command = [str(program), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, check=False, text=text, env=clean | (env or {}), **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory, imgsearch) -> Path:
+    """A folder with test_images/ and store/, the index of it."""
+    folder = tmp_path_factory.mktemp("demo")
+    copy_demo_photos(str(folder / "test_images"))
+    done = imgsearch("index", folder / "test_images", "--store", folder / "store", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def ask(demo, imgsearch) -> Run:
+    """Return a function that runs a query over the demo's photos, in their folder."""
+
+    def ask(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        return imgsearch("query", *arguments, "--store", demo / "store", cwd=demo, **options)
+
+    return ask

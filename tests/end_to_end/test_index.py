@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def photos(demo, tmp_path) -> Path:
+    """Three real photos in a folder of their own."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
+        shutil.copyfile(demo / "test_images" / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def index(imgsearch, tmp_path):
+    def index(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        return imgsearch("index", *arguments, "--store", tmp_path / "store", cwd=tmp_path, **options)
+
+    return index
+
+
+def photo_count(imgsearch, tmp_path) -> int:
+    status = imgsearch("status", "--store", tmp_path / "store", "--format", "jsonl")
+    return int(json.loads(status.stdout)["photos"])
+
+
+def test_a_second_run_does_only_what_changed(index, photos):
+    first = index("photos")
+    assert first.stderr.startswith("3 added, 0 unchanged in ")
+    assert " embedded at " in first.stderr
+    assert index("photos").stderr.startswith("0 added, 3 unchanged in ")
+    (photos / "coffee.png").rename(photos / "espresso.png")
+    (photos / "rocket.jpg").unlink()
+    assert index("photos").stderr.startswith("0 added, 1 moved, 1 unchanged, 1 removed in ")
+
+
+def test_an_unchanged_run_opens_no_model(index, photos, tmp_path):
+    from tests.test_house import loaded_by
+
+    index("photos")
+    loaded = loaded_by("index", str(photos), "--store", str(tmp_path / "store"))
+    assert not loaded & {"onnxruntime", "tokenizers", "PIL", "torch", "spacy"}
+
+
+def test_without_a_path_all_roots_are_refreshed_as_they_were_indexed(index, photos, imgsearch, tmp_path):
+    index("photos", "--exclude", "*.jpg")
+    shutil.copyfile(photos / "rocket.jpg", photos / "second.jpg")
+    shutil.copyfile(photos / "coffee.png", photos / "more.png")
+    assert index().stderr.startswith("1 added, 2 unchanged")
+
+
+def test_a_root_that_is_not_mounted_keeps_its_photos(index, photos, imgsearch, tmp_path):
+    index("photos")
+    photos.rename(tmp_path / "unmounted")
+    done = index()
+    assert done.returncode == 0
+    assert done.stderr.startswith("skipped photos: is not there, its 3 photos are kept; mount it, or drop it")
+    assert photo_count(imgsearch, tmp_path) == 3
+    forgotten = imgsearch("forget", "photos", "--store", tmp_path / "store", cwd=tmp_path)
+    assert (forgotten.returncode, forgotten.stderr) == (0, "3 photos forgotten\n")
+    assert photo_count(imgsearch, tmp_path) == 0
+
+
+def test_a_dry_run_shows_the_plan_and_does_nothing(index, photos, tmp_path):
+    done = index("photos", "--dry-run")
+    assert done.stdout.splitlines() == [f"added\tphotos/{name}" for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
+    assert done.stderr == "3 added; 0 unchanged; nothing was done\n"
+    assert not (tmp_path / "store").exists()
+
+
+def test_bad_photos_are_named_and_the_rest_goes_on(index, photos, imgsearch, tmp_path):
+    (photos / "empty.jpg").touch()
+    (photos / "list.jpg").write_text("milk, bread")
+    (photos / "cut.jpg").write_bytes((photos / "rocket.jpg").read_bytes()[:30_000])
+    Image.new("1", (20_000, 10_000)).save(photos / "bomb.png")
+    (photos / "self.jpg").symlink_to("self.jpg")
+    done = index("photos")
+    assert done.returncode == 0
+    reasons = dict(line.removeprefix("skipped photos/").split(": ", 1) for line in done.stderr.splitlines()[:-1])
+    assert reasons["empty.jpg"] == "is an empty file"
+    assert reasons["list.jpg"] == "is not a photo in a format that can be read"
+    assert "truncated" in reasons["cut.jpg"]
+    assert reasons["bomb.png"] == "has 200 megapixels, more than the 100 that are decoded"
+    assert reasons["self.jpg"] == "too many levels of symbolic links"
+    assert done.stderr.splitlines()[-1].startswith("3 added, 0 unchanged, 5 skipped in ")
+    assert index("photos", "--strict").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nowhere",), "nowhere: no such file or folder; nothing was indexed"),
+        (("empty",), "empty: no photos found"),
+        ((), "no folder was indexed yet; name one: imgsearch index FOLDER"),
+        (("photos", "--exclude", "!"), "--exclude: a pattern is not in gitignore's syntax"),
+        (("--hidden",), "belong to a PATH"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line(index, photos, tmp_path, arguments, said):
+    if not arguments:
+        index("photos")
+        subprocess.run(
+            [Path(sys.executable).with_name("imgsearch"), "forget", photos, "--store", tmp_path / "store"], check=True
+        )
+    (tmp_path / "empty").mkdir()
+    done = index(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_writers_never_mix(index, photos, tmp_path):
+    index("photos")
+    script = (
+        "import sys, time; from index_store.locking import writing\n"
+        "with writing(sys.argv[1]): print('held', flush=True); time.sleep(30)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "store")], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        done = index("photos")
+        assert done.returncode == 2
+        assert f"is being written by process {holder.pid} on " in done.stderr
+        assert "try again later, or say --wait" in done.stderr
+        waiting = subprocess.Popen(
+            [str(Path(sys.executable).with_name("imgsearch")), "index", "photos", "--wait", "--store", "store"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(1.5)
+        assert waiting.poll() is None
+    finally:
+        holder.kill()
+        holder.wait()
+    assert waiting.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_leaves_a_usable_index_that_the_next_completes(imgsearch, demo, tmp_path, sent):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(60):
+        for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
+            target = folder / f"{i}-{name}"
+            shutil.copyfile(demo / "test_images" / name, target)
+            with target.open("ab") as file:
+                file.write(str(i).encode())
+    program = str(Path(sys.executable).with_name("imgsearch"))
+    run = subprocess.Popen([program, "index", str(folder), "--store", str(tmp_path / "store")], stderr=subprocess.PIPE)
+    time.sleep(4)
+    os.kill(run.pid, sent)
+    code = run.wait(timeout=60)
+    assert code in {signal.SIGINT: (130,), signal.SIGTERM: (143,), signal.SIGKILL: (-9,)}[sent]
+    if (tmp_path / "store" / "chroma.sqlite3").exists():
+        assert imgsearch("query", "a cat", "--store", tmp_path / "store").returncode in {0, 1, 2}
+    done = imgsearch("index", folder, "--store", tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    assert photo_count(imgsearch, tmp_path) == 180
