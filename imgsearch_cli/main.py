@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from imgsearch_cli import exits
+from imgsearch_cli.commands.check import check
 from imgsearch_cli.commands.forget import forget
 from imgsearch_cli.commands.index import index
 from imgsearch_cli.commands.query import query
@@ -42,7 +43,7 @@ def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     logging.getLogger("index_store").setLevel(level)
 
 
-for command in (index, query, status, forget):
+for command in (index, query, status, forget, check):
     cli.add_command(command)
 
 

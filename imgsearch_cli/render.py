@@ -19,7 +19,9 @@ from index_store.records import Answer
 
 if TYPE_CHECKING:
     from index_store.batching import BatchError
+    from index_store.checking import Finding
     from index_store.compliance.texts import TextVerdict
+    from index_store.compliance.training import PhotoRuleReport
     from index_store.planning import IndexPlan
     from index_store.records import IndexReport, Match, Skipped, StoreStatus
 
@@ -195,6 +197,18 @@ def render_skipped(skipped: Iterable[Skipped]) -> None:
         click.echo(f"skipped {printable(relative(skip.path))}: {skip.reason}", err=True)
 
 
+def render_findings(findings: Sequence[Finding], output_format: str, mended: int | None) -> None:
+    """Write what is wrong with a store; withheld photos are not named."""
+    for finding in findings:
+        path = None if finding.withheld else relative(finding.image_id)
+        if output_format == "jsonl":
+            write_json({"path": path, "problem": finding.problem, "mendable": finding.mendable})
+        else:
+            click.echo(f"{printable(path) if path is not None else 'a withheld photo'}: {finding.problem}")
+    done = "" if mended is None else f"; {mended} rows dropped, 'imgsearch index' makes them anew"
+    click.echo(f"{len(findings) or 'no'} problems found{done}", err=True)
+
+
 def render_status(status: StoreStatus, output_format: str) -> None:
     """Write what is known of a store."""
     if output_format == "jsonl":
@@ -241,3 +255,24 @@ def render_policy_check(verdicts: Sequence[tuple[str, TextVerdict]], output_form
         answer = Text("withheld", style="red") if verdict.withheld else Text("clean", style="green")
         table.add_row(answer, Text(printable(text)), Text(printable(verdict.reason)))
     stdout_console().print(table)
+
+
+# -- train minors ----------------------------------------------------------------------------------------------------
+
+
+def render_photo_rule(report: PhotoRuleReport) -> None:
+    """Write what training the rule for photos found: the study, then a table of thresholds for each set of photos."""
+    study = Table("model", "average precision", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, value in sorted(report.study.items(), key=lambda each: -each[1]):
+        study.add_row(f"{name} (kept)" if name == report.kept else name, f"{value:.4f}")
+    stdout_console().print(study)
+    for name, measured in {f"validation: {report.trusted}": report.validation, **report.evaluation}.items():
+        title = f"{name}; {measured.positives} of {measured.photos} show a child; average precision "
+        click.echo(f"{title}{measured.average_precision:.4f}, Brier score {measured.brier:.4f}")
+        table = Table("threshold", "recall", "precision", "harmless withheld", box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in measured.rows:
+            table.add_row(
+                f"{row.threshold:.2f}", f"{row.recall:.3f}", f"{row.precision:.3f}", f"{row.harmless_withheld:.3f}"
+            )
+        stdout_console().print(table)
+    click.echo(f"wrote {report.version} for the encoder {report.encoder}", err=True)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from index_store.checking import Finding, check_store, repair_store
 from index_store.compliance.policy import load_policy
 from index_store.encoders import encoder_card, load_photo_encoder
 from index_store.errors import UsageError
@@ -98,6 +99,19 @@ class Library:
                 if any(lies_below(root.path, path) for path in paths):
                     store.drop_root(root)
         return len(doomed)
+
+    def check(self, *, repair: bool = False) -> tuple[list[Finding], int]:
+        """Return what is wrong with the store, and how many rows were dropped to mend it.
+
+        Raises:
+            StoreError: there is no such store, or it cannot be read at all.
+        """
+        store = self._open()
+        if not repair:
+            return check_store(store), 0
+        with self._writing():
+            findings = check_store(store)
+            return findings, repair_store(store, findings)
 
     def status(self) -> StoreStatus:
         """Tell what the store holds and which models it is used with.

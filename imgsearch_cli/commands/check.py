@@ -1,0 +1,35 @@
+"""`imgsearch check`: verify a store, and mend what can be mended."""
+
+from __future__ import annotations
+
+import click
+
+from imgsearch_cli import exits
+from imgsearch_cli.options import encoder_option, format_option, store_option, wait_option
+
+
+@click.command()
+@store_option
+@encoder_option
+@click.option("--repair", is_flag=True, help="Drop rows that are broken; the next index run makes them anew.")
+@format_option("table", "jsonl")
+@wait_option
+@click.pass_context
+def check(
+    context: click.Context, store: str | None, encoder: str | None, repair: bool, output_format: str, wait: bool
+) -> None:
+    r"""Verify the store: manifest, rows, vectors, files that are gone, and that the search finds what is stored.
+
+    The exit code is 0 for a sound store and 2 where something is left to mend.
+
+    \b
+    imgsearch check
+    imgsearch check --repair && imgsearch index
+    """
+    from imgsearch_cli.render import render_findings
+    from index_store.upkeep import Library
+
+    findings, mended = Library(store, encoder, wait=wait).check(repair=repair)
+    render_findings(findings, output_format, mended if repair else None)
+    if [finding for finding in findings if not (repair and finding.mendable)]:
+        context.exit(exits.ERROR)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index_store.checking import check_store, repair_store
+from index_store.indexing import IndexModels, Place, index_photos
+
+
+@pytest.fixture
+def filled(store, encoder, judge, paint, tmp_path):
+    for i, colour in enumerate(("red", "lime", "blue", "white")):
+        paint(f"photos/{colour}.png", colour, size=(8 + i, 8))
+    models = IndexModels(encoder.photo_input, lambda: encoder, lambda: judge)
+    return lambda: index_photos([Place(str(tmp_path / "photos"))], store, models)
+
+
+def problems(store):
+    return [(Path(f.image_id).name, f.problem, f.mendable, f.withheld) for f in check_store(store)]
+
+
+def test_a_sound_store_has_no_findings(store, filled):
+    filled()
+    assert check_store(store) == []
+
+
+def test_files_that_are_gone_are_found_and_dropped(store, filled, tmp_path):
+    filled()
+    (tmp_path / "photos" / "red.png").unlink()
+    (tmp_path / "photos" / "white.png").unlink()
+    assert problems(store) == [
+        ("red.png", "the file is gone", True, False),
+        ("white.png", "the file is gone", True, True),
+    ]
+    assert repair_store(store, check_store(store)) == 2
+    assert (store.count(), check_store(store)) == (2, [])
+
+
+def test_a_root_that_is_not_mounted_is_no_reason_to_drop_rows(store, filled, tmp_path):
+    filled()
+    (tmp_path / "photos").rename(tmp_path / "away")
+    findings = check_store(store)
+    assert {finding.problem for finding in findings} == {"the file's root is not there"}
+    assert repair_store(store, findings) == 0
+    assert store.count() == 4
+
+
+def test_a_vector_of_the_wrong_length_is_mended_by_the_next_run(store, filled, tmp_path):
+    filled()
+    red = next(photo for photo in store.photos() if photo.image_id.endswith("red.png"))
+    store.upsert([red], np.asarray([[2, 0, 0, 0]], dtype=np.float32))
+    assert problems(store) == [("red.png", "has an embedding of length 2.000, not 1", True, False)]
+    repair_store(store, check_store(store))
+    assert filled().added == 1
+    assert check_store(store) == []
