@@ -15,6 +15,7 @@ from imgsearch_cli import exits
 from imgsearch_cli.commands.check import check
 from imgsearch_cli.commands.forget import forget
 from imgsearch_cli.commands.index import index
+from imgsearch_cli.commands.policy import policy
 from imgsearch_cli.commands.query import query
 from imgsearch_cli.commands.status import status
 from index_store import __version__
@@ -43,7 +44,7 @@ def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     logging.getLogger("index_store").setLevel(level)
 
 
-for command in (index, query, status, forget, check):
+for command in (index, query, status, check, forget, policy):
     cli.add_command(command)
 
 

@@ -20,10 +20,11 @@ from index_store.records import Answer
 if TYPE_CHECKING:
     from index_store.batching import BatchError
     from index_store.checking import Finding
+    from index_store.compliance.decisions import Decision
     from index_store.compliance.texts import TextVerdict
     from index_store.compliance.training import PhotoRuleReport
     from index_store.planning import IndexPlan
-    from index_store.records import IndexReport, Match, Skipped, StoreStatus
+    from index_store.records import IndexReport, Match, Skipped, StoredPhoto, StoreStatus
 
 _BAR_CELLS = 8
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -216,7 +217,7 @@ def render_status(status: StoreStatus, output_format: str) -> None:
         return
     rows = {
         "store": printable(status.store),
-        "photos": f"{status.photos:,}, {status.withheld:,} of them withheld",
+        "photos": f"{status.photos:,}, {status.withheld:,} withheld, {status.decided_by_hand:,} decided by hand",
         "roots": "\n".join(printable(root) for root in status.roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",
         "reranker": status.reranker,
@@ -255,6 +256,32 @@ def render_policy_check(verdicts: Sequence[tuple[str, TextVerdict]], output_form
         answer = Text("withheld", style="red") if verdict.withheld else Text("clean", style="green")
         table.add_row(answer, Text(printable(text)), Text(printable(verdict.reason)))
     stdout_console().print(table)
+
+
+def render_withheld(photos: Sequence[StoredPhoto], output_format: str) -> None:
+    """Write the withheld photos with reason and probability: the one place that names them."""
+    if output_format == "jsonl":
+        for photo in photos:
+            verdict = photo.verdict
+            row = {"path": relative(photo.image_id), "probability": round(verdict.probability, 4)}
+            write_json(row | {"reason": verdict.reason, "by_hand": verdict.by_hand})
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("probability", justify="right", no_wrap=True)
+    table.add_column("photo", overflow="fold")
+    table.add_column("reason", overflow="fold", style="dim")
+    for photo in photos:
+        cells = Text(printable(relative(photo.image_id))), Text(printable(photo.verdict.reason))
+        table.add_row(f"{photo.verdict.probability:.2f}", *cells)
+    stdout_console().print(table)
+
+
+def render_decisions(decisions: Sequence[Decision]) -> None:
+    """Write the log of decisions by hand as JSON lines, the oldest first."""
+    for decision in decisions:
+        what = "withhold" if decision.withheld else "allow"
+        row = {"time": decision.time, "user": decision.user, "decision": what, "path": decision.path}
+        write_json(row | {"reason": decision.reason, "content_hash": decision.content_hash})
 
 
 # -- train minors ----------------------------------------------------------------------------------------------------

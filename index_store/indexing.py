@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index_store.compliance.decisions import Decision, overrule
 from index_store.decoding import decode_ahead
 from index_store.errors import PhotoUnreadableError, UsageError
 from index_store.finding import FindOptions, Found, find_photos
@@ -33,6 +34,9 @@ Progress = Callable[[int, int], None]
 
 BATCH_SIZE = 16
 """Photos encoded at once; larger batches gain nothing on a CPU and cost memory (benchmarks/indexing.py)."""
+
+JUDGED_AT_ONCE = 1024
+"""Embeddings judged at once when the policy has changed."""
 
 WRITE_SIZE = 128
 """Photos written at once: an interrupted run loses at most this many embeddings."""
@@ -66,11 +70,15 @@ class _Encoded:
 
 @dataclass(frozen=True, slots=True)
 class IndexModels:
-    """What photos are indexed with. The two loaders are called only when a photo has to be embedded."""
+    """What photos are indexed with. The two loaders are called only when a photo has to be embedded.
+
+    `decisions` are those by hand that stand, by content hash.
+    """
 
     photo_input: PhotoInput
     load_encoder: Callable[[], PhotoEncoder]
     load_judge: Callable[[], Judge]
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
 
 
 def index_photos(
@@ -158,7 +166,6 @@ def apply_plan(
         unchanged=plan.unchanged,
         removed=len(plan.removed) - len(plan.moved) + len(spoiled),
         encoded=writer.encoded,
-        withheld=store.count_withheld(),
         skipped=tuple(sorted(skipped, key=lambda skip: skip.path)),
     )
 
@@ -201,9 +208,10 @@ class _Writer:
         embeddings = self._encoder.encode_photos([waiting.photo.pixels for waiting in self._waiting])
         for waiting, embedding, verdict in zip(self._waiting, embeddings, self._judge(embeddings), strict=True):
             content_hash = waiting.photo.file.content_hash
+            holds = overrule(verdict, self._models.decisions.get(content_hash or ""))
             for file in (waiting.photo.file, *waiting.job.copies):
                 row = StoredPhoto(
-                    replace(file, content_hash=content_hash), waiting.photo.width, waiting.photo.height, verdict
+                    replace(file, content_hash=content_hash), waiting.photo.width, waiting.photo.height, holds
                 )
                 self._rows.append(row)
                 self._embeddings.append(embedding)
@@ -224,6 +232,26 @@ def _reuse(store: ImageStore, reused: Sequence[Reuse]) -> None:
     embeddings = store.embeddings(sorted({reuse.source.image_id for reuse in reused}))
     rows = [replace(reuse.source, file=reuse.file) for reuse in reused]
     store.upsert(rows, np.stack([embeddings[reuse.source.image_id] for reuse in reused]))
+
+
+def rejudge(store: ImageStore, rule: str, policy: str, models: IndexModels) -> int:
+    """Judge anew, from their stored embeddings, the photos that another rule or another policy judged; return how many.
+
+    No photo is opened. Decisions by hand stand.
+    """
+    outdated = [
+        photo
+        for photo in store.photos()
+        if not photo.verdict.by_hand and (photo.verdict.rule, photo.verdict.policy) != (rule, policy)
+    ]
+    judge = models.load_judge() if outdated else None
+    for start in range(0, len(outdated), JUDGED_AT_ONCE):
+        batch = outdated[start : start + JUDGED_AT_ONCE]
+        embeddings = store.embeddings([photo.image_id for photo in batch])
+        assert judge is not None
+        verdicts = judge(np.stack([embeddings[photo.image_id] for photo in batch]))
+        store.update([replace(photo, verdict=verdict) for photo, verdict in zip(batch, verdicts, strict=True)])
+    return len(outdated)
 
 
 def _refuse_vanished(paths: Sequence[str], found: Found, stored: dict[str, StoredPhoto], options: IndexOptions) -> None:

@@ -44,6 +44,10 @@ class Skipped:
     reason: str
 
 
+BY_HAND = "by hand"
+"""What stands in place of the rule where a person decided."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the compliance rule for photos decided about one photo.
@@ -57,6 +61,15 @@ class Verdict:
     reason: str
     rule: str
     policy: str
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person decided, and not the rule."""
+        return self.rule == BY_HAND
+
+    def withholds_at(self, threshold: float) -> bool:
+        """Tell whether the photo is withheld under a policy with this threshold, which may not be the one of then."""
+        return self.withheld if self.by_hand else self.probability >= threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +159,7 @@ class StoreStatus:
     schema: int
     photos: int
     withheld: int
+    decided_by_hand: int
     encoder: str
     dimension: int
     reranker: str

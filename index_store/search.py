@@ -19,7 +19,7 @@ from index_store.compliance.texts import TextRule
 from index_store.encoders import encoder_card, load_text_encoder
 from index_store.errors import PolicyError, UsageError
 from index_store.places import cache_folder, default_store, is_url
-from index_store.records import Answer, Candidate, Match, Verdict
+from index_store.records import Answer, Candidate, Match
 from index_store.text_cache import TextCache
 
 if TYPE_CHECKING:
@@ -137,13 +137,9 @@ class Searcher:
 
     def _match(self, position: int, score: float, candidate: Candidate) -> Match:
         photo = candidate.photo
-        if self._withhold and self._is_withheld(photo.verdict):
+        if self._withhold and photo.verdict.withholds_at(self.policy.photo_threshold):
             return Match(position, score, candidate.similarity, None, None, None)
         return Match(position, score, candidate.similarity, photo.image_id, photo.width, photo.height)
-
-    def _is_withheld(self, verdict: Verdict) -> bool:
-        """Compare what the rule for photos found with the policy that holds now, which may not be the one of then."""
-        return verdict.probability >= self.policy.photo_threshold
 
 
 def search(

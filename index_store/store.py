@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import socket
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,12 +21,13 @@ import numpy as np
 from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
+from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.finding import FindOptions
 from index_store.manifest import Manifest
 from index_store.naming import Naming, kept, plain
 from index_store.places import is_url
-from index_store.records import Candidate, PhotoFile, StoredPhoto, Verdict
+from index_store.records import BY_HAND, Candidate, PhotoFile, StoredPhoto, Verdict
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -48,6 +50,7 @@ MAX_POOL = 10_000
 
 _DATABASE_FILE = "chroma.sqlite3"
 _ROOTS = "imgsearch-roots"
+_DECISIONS = "imgsearch-decisions"
 _PAGE = 5_000
 
 _Item = TypeVar("_Item")
@@ -86,10 +89,17 @@ class ImageStore:
         with _translated(self.place):
             return self._collection.count()
 
-    def count_withheld(self) -> int:
-        """Return how many photos the policy keeps from being shown."""
+    def withheld(self, threshold: float) -> list[StoredPhoto]:
+        """Return the photos that are withheld under a policy with this threshold, sorted by path."""
+        # the same as Verdict.withholds_at, asked of the database
+        by_rule: dict[str, Any] = {"$and": [{"rule": {"$ne": BY_HAND}}, {"probability": {"$gte": threshold}}]}
+        by_hand: dict[str, Any] = {"$and": [{"rule": BY_HAND}, {"withheld": True}]}
+        withheld: Any = {"$or": [by_rule, by_hand]}
         with _translated(self.place):
-            return len(self._collection.get(where={"withheld": True}, include=[])["ids"])
+            page = self._collection.get(where=withheld, include=["metadatas"])
+        rows = zip(page["ids"], page["metadatas"] or [], strict=True)
+        found = [_stored_photo(self._naming.image_id(row_id), row) for row_id, row in rows]
+        return sorted(found, key=lambda photo: photo.image_id)
 
     def photos(self) -> Iterator[StoredPhoto]:
         """Yield every row without its embedding, a page at a time, in no order."""
@@ -174,6 +184,29 @@ class ImageStore:
         ]
         candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.photo.image_id))
         return candidates
+
+    # -- decisions by hand -------------------------------------------------------------------------------------------
+
+    def decisions(self) -> list[Decision]:
+        """Return all decisions by hand, the oldest first."""
+        with _translated(self.place):
+            try:
+                collection = self._client.get_collection(_DECISIONS, embedding_function=None)
+            except NotFoundError:
+                return []
+            rows = collection.get(include=["metadatas"])["metadatas"] or []
+        return sorted(map(_decision, rows), key=lambda decision: decision.time)
+
+    def add_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Write decisions behind those that are there; none is ever changed or deleted."""
+        with _translated(self.place):
+            collection = self._client.get_or_create_collection(_DECISIONS, embedding_function=None)
+            for batch in _batches(decisions, self._batch_size()):
+                collection.add(
+                    ids=[str(uuid.uuid4()) for _ in batch],
+                    embeddings=np.ones((len(batch), 1), dtype=np.float32),
+                    metadatas=[asdict(decision) | {"path": kept(decision.path)} for decision in batch],
+                )
 
     # -- roots -------------------------------------------------------------------------------------------------------
 
@@ -401,6 +434,10 @@ def _root(row: Mapping[str, Any]) -> IndexedRoot:
     find = json.loads(row["find"])
     options = FindOptions(tuple(find["exclude"]), find["hidden"], find["follow_symlinks"])
     return IndexedRoot(plain(row["path"]), row["indexed_at"], row["photos"], options, row["name"])
+
+
+def _decision(row: Mapping[str, Any]) -> Decision:
+    return Decision(**{**row, "path": plain(row["path"])})
 
 
 def _this_host() -> str:

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from index_store.checking import Finding, check_store, repair_store
+from index_store.compliance.decisions import Decision, decide, overrule, standing_decisions
+from index_store.compliance.photo_rule import photo_rule_version
 from index_store.compliance.policy import load_policy
 from index_store.encoders import encoder_card, load_photo_encoder
 from index_store.errors import UsageError
-from index_store.indexing import IndexModels, IndexOptions, Judge, Place, Progress, index_photos, plan_run
+from index_store.indexing import IndexModels, IndexOptions, Judge, Place, Progress, index_photos, plan_run, rejudge
 from index_store.locking import writing
 from index_store.manifest import Manifest
 from index_store.places import default_store, is_url
 from index_store.planning import IndexPlan, lies_below
-from index_store.records import IndexReport, Skipped, StoreStatus
+from index_store.records import IndexReport, Skipped, StoredPhoto, StoreStatus
 from index_store.store import ImageStore, create_store, open_store, store_exists
 
 
@@ -60,13 +62,17 @@ class Library:
 
             return load_photo_rule(card.name, policy).judge
 
-        models = IndexModels(card.photo_input, lambda: load_photo_encoder(self.encoder), load_judge)
+        rule = photo_rule_version(card.name)
         store = self._create() if places else self._open()
         with self._writing():
             chosen, missing = _present(places, store)
             store.name_roots({place.name: place.path for place in chosen if place.name})
+            decisions = standing_decisions(store.decisions())
+            models = IndexModels(card.photo_input, lambda: load_photo_encoder(self.encoder), load_judge, decisions)
             report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
-        return replace(report, skipped=(*missing, *report.skipped))
+            rejudge(store, rule, policy.digest, models)
+        withheld = len(store.withheld(policy.photo_threshold))
+        return replace(report, withheld=withheld, skipped=(*missing, *report.skipped))
 
     def plan(self, places: Sequence[Place] = (), options: IndexOptions | None = None) -> IndexPlan:
         """Return what `index` would do; nothing is written, and no store is made.
@@ -113,6 +119,44 @@ class Library:
             findings = check_store(store)
             return findings, repair_store(store, findings)
 
+    def withheld(self) -> list[StoredPhoto]:
+        """Return the photos that the policy withholds, sorted by path.
+
+        Raises:
+            StoreError, PolicyError: the store or the policy cannot be read.
+        """
+        return self._open().withheld(load_policy(self.policy_file).photo_threshold)
+
+    def decide(self, paths: Sequence[str], *, withhold: bool, reason: str) -> int:
+        """Withhold or allow by hand the photos at or below absolute `paths`, and all copies of them; return how many.
+
+        Raises:
+            UsageError: nothing is indexed at or below one of the paths; nothing was changed.
+        """
+        store = self._open()
+        with self._writing():
+            stored = list(store.photos())
+            unknown = [path for path in paths if not any(lies_below(photo.image_id, path) for photo in stored)]
+            if unknown:
+                raise UsageError(f"{', '.join(unknown)}: no photo is indexed there; nothing was changed")
+            made = {
+                photo.file.content_hash: decide(
+                    photo.file.content_hash or "", photo.image_id, withheld=withhold, reason=reason
+                )
+                for photo in stored
+                if any(lies_below(photo.image_id, path) for path in paths)
+            }
+            store.add_decisions(list(made.values()))
+            touched = [photo for photo in stored if photo.file.content_hash in made]
+            store.update(
+                [replace(photo, verdict=overrule(photo.verdict, made[photo.file.content_hash])) for photo in touched]
+            )
+        return len(touched)
+
+    def decisions(self) -> list[Decision]:
+        """Return all decisions by hand, the oldest first."""
+        return self._open().decisions()
+
     def status(self) -> StoreStatus:
         """Tell what the store holds and which models it is used with.
 
@@ -121,17 +165,19 @@ class Library:
         """
         from index_store.relevance.reranking import load_reranker
 
+        policy = load_policy(self.policy_file)
         store = self._open()
         roots = store.roots()
         return StoreStatus(
             store=self.place,
             schema=store.manifest.schema,
             photos=store.count(),
-            withheld=store.count_withheld(),
+            withheld=len(store.withheld(policy.photo_threshold)),
+            decided_by_hand=len(standing_decisions(store.decisions())),
             encoder=store.manifest.encoder,
             dimension=store.manifest.dimension,
             reranker=load_reranker(store.manifest.encoder).version,
-            policy=load_policy(self.policy_file).digest,
+            policy=policy.digest,
             bytes_on_disk=store.bytes_on_disk(),
             indexed_at=max((root.indexed_at for root in roots), default=None),
             roots=tuple(root.path for root in roots),

@@ -1,0 +1,114 @@
+"""`imgsearch policy`: what the compliance policy says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from imgsearch_cli import exits
+from imgsearch_cli.options import encoder_option, format_option, policy_option, store_option, wait_option
+
+
+@click.group()
+def policy() -> None:
+    """See what the compliance policy withholds, and why."""
+
+
+@policy.command()
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+@format_option("table", "jsonl")
+@policy_option
+@click.pass_context
+def check(context: click.Context, texts: tuple[str, ...], output_format: str, policy_file: Path | None) -> None:
+    r"""Say for each TEXT whether it would be answered, and what the rule saw in it.
+
+    TEXT is one argument each; '-' reads one text a line from standard input. The exit code is 3 when any text is
+    withheld, 0 otherwise.
+
+    \b
+    imgsearch policy check "baby elephant" "two boys with water guns"
+    imgsearch policy check --format jsonl - < queries.txt
+    """
+    from imgsearch_cli.render import render_policy_check
+    from index_store.compliance.policy import load_policy
+    from index_store.compliance.texts import TextRule
+
+    rule = TextRule(load_policy(policy_file))
+    lines = _lines() if "-" in texts else []
+    asked = [line for text in texts for line in (lines if text == "-" else [text])]
+    verdicts = [(text, rule.check(text)) for text in asked]
+    render_policy_check(verdicts, output_format)
+    if any(verdict.withheld for _, verdict in verdicts):
+        context.exit(exits.NOTICE)
+
+
+@policy.command(name="list")
+@store_option
+@encoder_option
+@policy_option
+@format_option("table", "jsonl")
+@click.option("--log", is_flag=True, help="Show the decisions by hand instead, as JSON lines, the oldest first.")
+def list_(store: str | None, encoder: str | None, policy_file: Path | None, output_format: str, log: bool) -> None:
+    r"""Name the photos that are withheld, with reason and probability. No other command names them.
+
+    \b
+    imgsearch policy list
+    imgsearch policy list --log
+    """
+    from imgsearch_cli.render import render_decisions, render_withheld
+    from index_store.upkeep import Library
+
+    library = Library(store, encoder, policy_file)
+    if log:
+        render_decisions(library.decisions())
+    else:
+        render_withheld(library.withheld(), output_format)
+
+
+@policy.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@click.option("--reason", default="", help="Why; written to the log.")
+@store_option
+@encoder_option
+@wait_option
+def withhold(paths: tuple[str, ...], reason: str, store: str | None, encoder: str | None, wait: bool) -> None:
+    r"""Withhold the photos at or below PATH..., whatever the rule says; copies and moved files too.
+
+    \b
+    imgsearch policy withhold ./wedding/0231.jpg --reason "the bride's nephew"
+    """
+    _decide(paths, store, encoder, wait, withheld=True, reason=reason)
+
+
+@policy.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@click.option("--reason", required=True, help="Why; written to the log.")
+@store_option
+@encoder_option
+@wait_option
+def allow(paths: tuple[str, ...], reason: str, store: str | None, encoder: str | None, wait: bool) -> None:
+    r"""Allow the photos at or below PATH..., whatever the rule says; copies and moved files too.
+
+    \b
+    imgsearch policy allow ./team/portrait.jpg --reason "all are adults, checked by HR"
+    """
+    _decide(paths, store, encoder, wait, withheld=False, reason=reason)
+
+
+def _decide(
+    paths: tuple[str, ...], store: str | None, encoder: str | None, wait: bool, *, withheld: bool, reason: str
+) -> None:
+    from index_store.upkeep import Library
+
+    library = Library(store, encoder, wait=wait)
+    count = library.decide([os.path.abspath(path) for path in paths], withhold=withheld, reason=reason)
+    click.echo(f"{count} photos {'withheld' if withheld else 'allowed'} by hand", err=True)
+
+
+def _lines() -> list[str]:
+    """Return the lines of standard input; bytes that are no UTF-8 are replaced, and judged as what is left."""
+    text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
