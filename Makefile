@@ -9,7 +9,7 @@ DEMO_STORE := .demo/store
 DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
 
-.PHONY: demo test check bench docs wheel weights study clean
+.PHONY: demo test check bench bench-scale docs wheel weights study clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m tests.demo_photos ./test_images
@@ -30,9 +30,14 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
+bench-scale: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.scale --photos 100000
+	$(BIN)/python -m benchmarks.scale --photos 1000000
+
 docs: $(VENV)/.demo
 	$(BIN)/python -m tests.demo_photos ./test_images
-	$(BIN)/python -m docs.screenshot
+	$(IMGSEARCH) --quiet index ./test_images --store $(DEMO_STORE)
+	$(BIN)/python docs/screenshot.py $(DEMO_STORE) "a cup of coffee"
 
 wheel: $(VENV)/.dev
 	$(BIN)/python -m build --wheel

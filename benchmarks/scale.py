@@ -1,0 +1,158 @@
+"""How the store holds up with many photos: `python -m benchmarks.scale [--photos 100000] [--json FILE]`.
+
+The vectors are synthetic: 40 numbers drawn from a normal distribution, turned into as many as the encoder makes by a
+random matrix, with noise, unit rows. Like real embeddings they lie near a surface of few dimensions; points spread evenly over
+the whole sphere would be a harder and less likely case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.rows import Row, alternate, show, wall_seconds
+from benchmarks.speed import IMGSEARCH
+from index_store.encoders import encoder_card
+from index_store.finding import find_photos
+from index_store.manifest import Manifest
+from index_store.planning import plan_changes
+from index_store.records import PhotoFile, StoredPhoto, Verdict
+from index_store.store import ImageStore, create_store, open_store
+
+CLEAN = Verdict(False, 0.0, "", "synthetic", "synthetic")
+POOL = 100
+BATCH = 2_000
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Synthetic:
+    """Draws unit vectors that lie near a surface of 40 dimensions."""
+
+    def __init__(self, dimension: int, seed: int = 1) -> None:
+        self._matrix = np.random.default_rng(0).normal(size=(40, dimension)).astype(np.float32)
+        self._random = np.random.default_rng(seed)
+
+    def draw(self, count: int) -> Vectors:
+        """Return `count` unit rows."""
+        inner = self._random.normal(size=(count, 40)).astype(np.float32)
+        rows = inner @ self._matrix + 0.5 * self._random.normal(size=(count, self._matrix.shape[1])).astype(np.float32)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def main() -> None:
+    """Build, measure, and show the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=100_000)
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        show(measure(work, chosen.photos), chosen.json)
+
+
+def measure(work: Path, photos: int) -> list[Row]:
+    """Build a store of `photos` synthetic rows whose files exist, and return what it costs to use."""
+    card = encoder_card()
+    files = make_files(work / "photos", photos)
+    manifest = Manifest(card.name, card.dimension)
+    small = create_store(str(work / "small"), manifest)
+    fill(small, files[:100], Synthetic(card.dimension))
+    store = create_store(str(work / "large"), manifest)
+    vectors, seconds = fill(store, files, Synthetic(card.dimension))
+    resident = psutil.Process().memory_info().rss / 1e6
+    rows = [
+        Row("build, photos/s", photos / seconds, f"{seconds:.0f} s", "-", 0, 0, True),
+        Row(
+            "store, bytes a photo",
+            (store.bytes_on_disk() or 0) / photos,
+            f"{4 * card.dimension} of vector",
+            "-",
+            1e9,
+            1e9,
+            False,
+        ),
+        Row("memory after building, MB", resident, "the building process", "-", 1e9, 1e9, False),
+    ]
+    rows += recall_and_time(work, vectors, card.dimension)
+    rows += cold(work, photos)
+    rows += unchanged_plan(work, files, photos)
+    return rows
+
+
+def make_files(folder: Path, count: int) -> list[PhotoFile]:
+    """Make `count` small files called .jpg, a thousand in a folder, and return them as the disk shows them."""
+    for number in range(count):
+        path = folder / f"{number // 1000:04}" / f"{number:07}.jpg"
+        if number % 1000 == 0:
+            path.parent.mkdir(parents=True)
+        path.write_bytes(b"\xff\xd8\xff%d" % number)
+    return find_photos(str(folder)).files
+
+
+def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tuple[Vectors, float]:
+    """Write a row for each file; return the vectors and the seconds that writing took."""
+    parts, seconds = [], 0.0
+    for start in range(0, len(files), BATCH):
+        batch = [StoredPhoto(file, 640, 480, CLEAN) for file in files[start : start + BATCH]]
+        parts.append(synthetic.draw(len(batch)))
+        started = time.perf_counter()
+        store.upsert(batch, parts[-1])
+        seconds += time.perf_counter() - started
+    return np.concatenate(parts), seconds
+
+
+def recall_and_time(work: Path, vectors: Vectors, dimension: int) -> list[Row]:
+    """Compare the pool with exact search over 100 queries, and time both."""
+    store = open_store(str(work / "large"))
+    ids = [photo.image_id for photo in store.photos()]
+    position = {image_id: number for number, image_id in enumerate(sorted(ids))}
+    queries = Synthetic(dimension, seed=2).draw(100)
+    found, ours, exact = 0, [], []
+    store.nearest(queries[0], POOL)
+    for query in queries:
+        started = time.perf_counter()
+        pool = {position[candidate.photo.image_id] for candidate in store.nearest(query, POOL)}
+        ours.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        best = np.argpartition(-(vectors @ query), POOL)[:POOL]
+        exact.append(time.perf_counter() - started)
+        found += len(pool & set(best.tolist()))
+    recall = found / (POOL * len(queries))
+    times = (f"{1000 * median(ours):.1f} ms warm", f"{1000 * median(exact):.1f} ms exact in numpy")
+    return [Row(f"recall of the pool of {POOL} against exact search", recall, *times, 0.99, 1.0, True)]
+
+
+def cold(work: Path, photos: int) -> list[Row]:
+    """Time a query in a fresh process over the large store and over one of 100 photos."""
+    large, small = alternate(
+        lambda: wall_seconds([IMGSEARCH, "query", "a dog", "--min-score", "0", "--store", str(work / "large")]),
+        lambda: wall_seconds([IMGSEARCH, "query", "a dog", "--min-score", "0", "--store", str(work / "small")]),
+        7,
+    )
+    return [
+        Row(f"cold query at {photos:,} / at 100", large / small, f"{large:.2f} s", f"{small:.2f} s", 1.6, 1.2, False)
+    ]
+
+
+def unchanged_plan(work: Path, files: list[PhotoFile], photos: int) -> list[Row]:
+    """Time the plan of a library in which nothing has changed, beside listing its files alone."""
+    store = open_store(str(work / "large"))
+    started = time.perf_counter()
+    found = find_photos(str(work / "photos"))
+    listing = time.perf_counter() - started
+    plan = plan_changes(found, {photo.image_id: photo for photo in store.photos()}, [str(work / "photos")])
+    whole = time.perf_counter() - started
+    assert plan.unchanged == len(files)
+    name = f"unchanged library of {photos:,} files: plan, s"
+    return [Row(name, whole, "find, read rows, compare", f"{listing:.1f} s listing alone", 15, 5, False)]
+
+
+if __name__ == "__main__":
+    main()
