@@ -1,7 +1,7 @@
 """How the store holds up with many photos: `python -m benchmarks.scale [--photos 100000] [--json FILE]`.
 
 The vectors are synthetic: 40 numbers drawn from a normal distribution, turned into as many as the encoder makes by a
-random matrix, with noise, unit rows. Like real embeddings they lie near a surface of few dimensions; points spread evenly over
+random matrix, with noise, unit rows. Like real embeddings they lie near a surface of few dimensions; points spread over
 the whole sphere would be a harder and less likely case.
 """
 

@@ -13,11 +13,15 @@ import click
 
 from imgsearch_cli import exits
 from imgsearch_cli.commands.check import check
+from imgsearch_cli.commands.evaluate import evaluate
+from imgsearch_cli.commands.explore import explore
 from imgsearch_cli.commands.forget import forget
 from imgsearch_cli.commands.index import index
 from imgsearch_cli.commands.policy import policy
 from imgsearch_cli.commands.query import query
 from imgsearch_cli.commands.status import status
+from imgsearch_cli.commands.study import study
+from imgsearch_cli.commands.train import train
 from index_store import __version__
 from index_store.errors import ImgsearchError
 
@@ -29,7 +33,7 @@ from index_store.errors import ImgsearchError
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
-    r"""Find photographs by a description, on your own machine.
+    """Find photographs by a description, on your own machine.
 
     \b
     imgsearch index ./test_images
@@ -44,7 +48,9 @@ def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     logging.getLogger("index_store").setLevel(level)
 
 
-for command in (index, query, status, check, forget, policy):
+COMMANDS = (index, query, status, check, forget, policy, train, evaluate, explore, study)
+
+for command in COMMANDS:
     cli.add_command(command)
 
 

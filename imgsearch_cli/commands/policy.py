@@ -14,7 +14,12 @@ from imgsearch_cli.options import encoder_option, format_option, policy_option, 
 
 @click.group()
 def policy() -> None:
-    """See what the compliance policy withholds, and why."""
+    """See what the compliance policy withholds and why; decide by hand.
+
+    \b
+    imgsearch policy check "two boys with water guns"
+    imgsearch policy list
+    """
 
 
 @policy.command()
@@ -23,7 +28,7 @@ def policy() -> None:
 @policy_option
 @click.pass_context
 def check(context: click.Context, texts: tuple[str, ...], output_format: str, policy_file: Path | None) -> None:
-    r"""Say for each TEXT whether it would be answered, and what the rule saw in it.
+    """Say for each TEXT whether it would be answered, and what the rule saw in it.
 
     TEXT is one argument each; '-' reads one text a line from standard input. The exit code is 3 when any text is
     withheld, 0 otherwise.
@@ -52,7 +57,7 @@ def check(context: click.Context, texts: tuple[str, ...], output_format: str, po
 @format_option("table", "jsonl")
 @click.option("--log", is_flag=True, help="Show the decisions by hand instead, as JSON lines, the oldest first.")
 def list_(store: str | None, encoder: str | None, policy_file: Path | None, output_format: str, log: bool) -> None:
-    r"""Name the photos that are withheld, with reason and probability. No other command names them.
+    """Name the photos that are withheld, with reason and probability. No other command names them.
 
     \b
     imgsearch policy list
@@ -75,7 +80,7 @@ def list_(store: str | None, encoder: str | None, policy_file: Path | None, outp
 @encoder_option
 @wait_option
 def withhold(paths: tuple[str, ...], reason: str, store: str | None, encoder: str | None, wait: bool) -> None:
-    r"""Withhold the photos at or below PATH..., whatever the rule says; copies and moved files too.
+    """Withhold the photos at or below PATH..., whatever the rule says; copies and moved files too.
 
     \b
     imgsearch policy withhold ./wedding/0231.jpg --reason "the bride's nephew"
@@ -90,7 +95,7 @@ def withhold(paths: tuple[str, ...], reason: str, store: str | None, encoder: st
 @encoder_option
 @wait_option
 def allow(paths: tuple[str, ...], reason: str, store: str | None, encoder: str | None, wait: bool) -> None:
-    r"""Allow the photos at or below PATH..., whatever the rule says; copies and moved files too.
+    """Allow the photos at or below PATH..., whatever the rule says; copies and moved files too.
 
     \b
     imgsearch policy allow ./team/portrait.jpg --reason "all are adults, checked by HR"

@@ -11,7 +11,11 @@ from imgsearch_cli.commands.train_reranker import reranker
 
 @click.group()
 def train() -> None:
-    """Train the models: encoder, reranker, and the rule for photos."""
+    """Train the models: encoder, reranker, and the rule for photos.
+
+    \b
+    imgsearch train reranker ./with_sense --output ./my-reranker
+    """
 
 
 for command in (encoder, reranker, minors):
