@@ -122,9 +122,8 @@ def peak_megabytes(command: list[str]) -> float:
 
 def reranking() -> list[Row]:
     """Time the reranking of 100 candidates, against the cosine that they come with."""
-    from index_store.relevance.reranking import load_reranker
-
     from index_store.encoders import encoder_card
+    from index_store.relevance.reranking import load_reranker
 
     card = encoder_card()
     rows = np.random.default_rng(0).normal(size=(101, card.dimension)).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,7 +46,7 @@ def encoder(
     from imgsearch_cli.render import render_encoder_report
     from index_store.neural.dual_training import EncoderTraining, train_encoder
 
-    chosen = {
+    chosen: dict[str, Any] = {
         "photo_base": photo_base,
         "text_base": text_base,
         "epochs": epochs,
