@@ -18,7 +18,7 @@ from imgsearch_cli.options import encoder_option, format_option, store_option, w
 def check(
     context: click.Context, store: str | None, encoder: str | None, repair: bool, output_format: str, wait: bool
 ) -> None:
-    r"""Verify the store: manifest, rows, vectors, files that are gone, and that the search finds what is stored.
+    """Verify the store: manifest, rows, vectors, files that are gone, and that the search finds what is stored.
 
     The exit code is 0 for a sound store and 2 where something is left to mend.
 

@@ -16,7 +16,7 @@ from imgsearch_cli.options import encoder_option, store_option, wait_option
 @wait_option
 @click.pass_context
 def forget(context: click.Context, paths: tuple[str, ...], store: str | None, encoder: str | None, wait: bool) -> None:
-    r"""Drop the photos at or below PATH... from the store; the files themselves are left alone.
+    """Drop the photos at or below PATH... from the store; the files themselves are left alone.
 
     \b
     imgsearch forget /mnt/old-archive

@@ -45,7 +45,7 @@ def index(
     strict: bool,
     wait: bool,
 ) -> None:
-    r"""Index the photos below PATH..., or refresh all that was indexed before.
+    """Index the photos below PATH..., or refresh all that was indexed before.
 
     Only new and changed photos are embedded; moved ones are recognised by their content, and those that are gone are
     forgotten. A run that is interrupted is completed by the next one. A file .imgsearchignore in a folder says, in

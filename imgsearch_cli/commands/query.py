@@ -53,7 +53,7 @@ def query(
     policy_file: Path | None,
     no_policy: bool,
 ) -> None:
-    r"""Find the photos that TEXT describes.
+    """Find the photos that TEXT describes.
 
     The score, from 0 to 1, says how well text and photo match as people would judge it.
 

@@ -15,7 +15,7 @@ from imgsearch_cli.options import encoder_option, format_option, policy_option, 
 @policy_option
 @format_option("table", "jsonl")
 def status(store: str | None, encoder: str | None, policy_file: Path | None, output_format: str) -> None:
-    r"""Show the store: place, photos, withheld, encoder, reranker, bytes on disk, time of the last index.
+    """Show the store: place, photos, withheld, encoder, reranker, bytes on disk, time of the last index.
 
     \b
     imgsearch status
