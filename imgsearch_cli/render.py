@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +18,6 @@ from imgsearch_cli import exits
 from index_store.records import Answer
 
 if TYPE_CHECKING:
-    from index_store.relevance.study import Study
-
     from index_store.batching import BatchError
     from index_store.checking import Finding
     from index_store.compliance.decisions import Decision
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from index_store.planning import IndexPlan
     from index_store.records import IndexReport, Match, Skipped, StoredPhoto, StoreStatus
     from index_store.relevance.evaluation import EvaluationReport
+    from index_store.relevance.study import Study
     from index_store.relevance.training import TrainingReport
 
 _BAR_CELLS = 8
@@ -186,11 +185,14 @@ def render_index_report(report: IndexReport) -> None:
     click.echo(f"{told} in {report.seconds:.1f} s{rate}{withheld}", err=True)
 
 
-def render_plan(plan: IndexPlan) -> None:
-    """Write what an index run would do: a line for each photo, its change and its path, tab-separated."""
+def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
+    """Write what an index run would do: a line for each photo, its change and its path, tab-separated.
+
+    Photos in `hidden` are counted and not named.
+    """
     changes = {"added": plan.added, "changed": plan.changed, "moved": plan.moved, "removed": plan.removed}
     for change, image_ids in changes.items():
-        for image_id in sorted(image_ids):
+        for image_id in sorted(set(image_ids) - set(hidden)):
             click.echo(change.encode() + b"\t" + _one_field(image_id))
     render_skipped(plan.skipped)
     told = ", ".join(f"{len(image_ids)} {change}" for change, image_ids in changes.items() if image_ids)
@@ -200,7 +202,8 @@ def render_plan(plan: IndexPlan) -> None:
 def render_skipped(skipped: Iterable[Skipped]) -> None:
     """Name what was skipped and the reason on standard error."""
     for skip in skipped:
-        click.echo(f"skipped {printable(relative(skip.path))}: {skip.reason}", err=True)
+        what = "a withheld photo" if skip.path is None else printable(relative(skip.path))
+        click.echo(f"skipped {what}: {skip.reason}", err=True)
 
 
 def render_findings(findings: Sequence[Finding], output_format: str, mended: int | None) -> None:
@@ -329,7 +332,7 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
         table.add_row(metric, f"{value:.4f}", beside)
     table.add_row("RMSE / constant", f"{report.rmse_ratio:.4f}", "1.0000")
     stdout_console().print(table)
-    told = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; least score {report.min_score:.2f}"
+    told = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; min score {report.min_score:.2f}"
     if report.absent_answered is not None and report.real_answered is not None:
         told += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
     click.echo(f"{told}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s", err=True)
@@ -355,7 +358,8 @@ def render_evaluation(report: EvaluationReport, output_format: str, *, by_query:
         table.add_column(column, justify="right")
     for row in report.rows:
         value = f"{row.value:,.0f}" if row.stage == "policy" else f"{row.value:.4f}"
-        table.add_row(row.subset, row.stage, row.metric, value, f"{row.n:,}", "" if row.gallery is None else f"{row.gallery:,}")
+        gallery = "" if row.gallery is None else f"{row.gallery:,}"
+        table.add_row(row.subset, row.stage, row.metric, value, f"{row.n:,}", gallery)
     stdout_console().print(table)
     if by_query:
         stdout_console().print(_ranks_table(report))

@@ -72,7 +72,7 @@ def find_photos(root: str, options: FindOptions | None = None) -> Found:
     else:
         _search(root, found, options)
     found.files.sort(key=lambda photo: photo.image_id)
-    found.skipped.sort(key=lambda skip: skip.path)
+    found.skipped.sort(key=lambda skip: skip.path or "")
     return found
 
 

@@ -166,7 +166,7 @@ def apply_plan(
         unchanged=plan.unchanged,
         removed=len(plan.removed) - len(plan.moved) + len(spoiled),
         encoded=writer.encoded,
-        skipped=tuple(sorted(skipped, key=lambda skip: skip.path)),
+        skipped=tuple(sorted(skipped, key=lambda skip: skip.path or "")),
     )
 
 

@@ -51,6 +51,10 @@ class IndexPlan:
     unchanged: int = 0
     skipped: tuple[Skipped, ...] = ()
 
+    def successors(self, image_ids: Collection[str]) -> set[str]:
+        """Return the new paths of content that is stored under one of these."""
+        return {reuse.file.image_id for reuse in self.reused if reuse.source.image_id in image_ids}
+
 
 def plan_changes(found: Found, stored: Mapping[str, StoredPhoto], paths: Sequence[str]) -> IndexPlan:
     """Compare the photos found below `paths` with all that is stored.

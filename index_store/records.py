@@ -38,9 +38,12 @@ class OpenedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file or folder that was passed over, and why, in words for the person who owns it."""
+    """A file or folder that was passed over, and why, in words for the person who owns it.
 
-    path: str
+    `path` is None where it would name a photo that the policy withholds.
+    """
+
+    path: str | None
     reason: str
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,17 +65,21 @@ class Library:
         rule = photo_rule_version(card.name)
         store = self._create() if places else self._open()
         with self._writing():
+            hidden = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
             chosen, missing = _present(places, store)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = standing_decisions(store.decisions())
             models = IndexModels(card.photo_input, lambda: load_photo_encoder(self.encoder), load_judge, decisions)
             report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
             rejudge(store, rule, policy.digest, models)
-        withheld = len(store.withheld(policy.photo_threshold))
-        return replace(report, withheld=withheld, skipped=(*missing, *report.skipped))
+        withheld = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
+        skipped = _without_names((*missing, *report.skipped), hidden | withheld)
+        return replace(report, withheld=len(withheld), skipped=skipped)
 
-    def plan(self, places: Sequence[Place] = (), options: IndexOptions | None = None) -> IndexPlan:
-        """Return what `index` would do; nothing is written, and no store is made.
+    def plan(
+        self, places: Sequence[Place] = (), options: IndexOptions | None = None
+    ) -> tuple[IndexPlan, frozenset[str]]:
+        """Return what `index` would do, and the paths in it that may not be shown; nothing is written or made.
 
         Raises:
             UsageError, StoreError: as `index` does.
@@ -83,7 +87,10 @@ class Library:
         store = self._open() if store_exists(self.place) or not places else None
         chosen, missing = _present(places, store)
         _, plan = plan_run(chosen, store.photos() if store else (), options or IndexOptions())
-        return replace(plan, skipped=(*missing, *plan.skipped))
+        threshold = load_policy(self.policy_file).photo_threshold
+        withheld = {photo.image_id for photo in store.withheld(threshold)} if store else set()
+        hidden = frozenset(withheld | plan.successors(withheld))
+        return replace(plan, skipped=_without_names((*missing, *plan.skipped), hidden)), hidden
 
     def forget(self, paths: Sequence[str]) -> int:
         """Drop the photos at or below absolute `paths`, and the roots there; return how many photos were dropped.
@@ -193,6 +200,10 @@ class Library:
     def _create(self) -> ImageStore:
         card = encoder_card(self.encoder)
         return create_store(self.place, Manifest(card.name, card.dimension))
+
+
+def _without_names(skipped: Sequence[Skipped], hidden: Collection[str]) -> tuple[Skipped, ...]:
+    return tuple(replace(skip, path=None) if skip.path in hidden else skip for skip in skipped)
 
 
 def _present(places: Sequence[Place], store: ImageStore | None) -> tuple[list[Place], list[Skipped]]:

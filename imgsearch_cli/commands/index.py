@@ -71,7 +71,7 @@ def index(
     places = [Place(path, find, root_name) for path in paths]
     options = IndexOptions(jobs, prune_empty)
     if dry_run:
-        render_plan(library.plan(places, options))
+        render_plan(*library.plan(places, options))
         return
     quiet = bool(context.obj["quiet"])
     with progress_bar("indexing", "photos", quiet=quiet) as advance:

@@ -1,0 +1,134 @@
+"""Nothing withheld reaches any output: every command and format over a store with every second photo withheld."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import NOTICE
+
+
+@pytest.fixture(scope="module")
+def place(demo, imgsearch, tmp_path_factory) -> Path:
+    """A folder with photos/ and store/, every second photo withheld by hand."""
+    folder = tmp_path_factory.mktemp("leak")
+    shutil.copytree(demo / "test_images", folder / "photos")
+    (folder / "photos" / "LICENCES.tsv").unlink()
+    assert imgsearch("index", "photos", "--store", "store", cwd=folder).returncode == 0
+    done = imgsearch("policy", "withhold", *secret(folder), "--reason", "a test", "--store", "store", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "6 photos withheld by hand\n")
+    return folder
+
+
+def secret(folder: Path) -> list[Path]:
+    return sorted((folder / "photos").iterdir())[::2]
+
+
+FORMATS = ("table", "jsonl", "tsv", "paths")
+QUERIES = [("query", "a cat", "--min-score", "0", "--format", name) for name in FORMATS]
+COMMANDS = [
+    *QUERIES,
+    ("query", "a cat", "--min-score", "0", "-0"),
+    ("-vv", "--debug", "query", "a cat", "--min-score", "0"),
+    ("query", "a cat", "--min-score", "1"),
+    ("query", "a cat", "-k", "0"),
+    ("status",),
+    ("status", "--format", "jsonl"),
+    ("-vv", "index"),
+    ("index", "photos", "--dry-run"),
+    ("-vv", "check"),
+    ("check", "--format", "jsonl"),
+    ("policy", "check", "a cat"),
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_no_output_names_a_withheld_photo(place, imgsearch, arguments):
+    asks_no_store = arguments[:2] == ("policy", "check")
+    done = imgsearch(*arguments, *(() if asks_no_store else ("--store", "store")), cwd=place)
+    said = done.stdout + done.stderr
+    for path in secret(place):
+        assert path.name not in said
+        assert path.stem not in said
+
+
+def test_a_batch_does_not_either(place, imgsearch):
+    done = imgsearch(
+        "query", "--batch", "-", "--min-score", "0", "--store", "store", cwd=place, input="a cat\na rocket\n"
+    )
+    rows = [match for line in done.stdout.splitlines() for match in json.loads(line)["matches"]]
+    assert sum(match["withheld"] for match in rows) >= 8
+    assert not [path for path in secret(place) if path.name in done.stdout]
+
+
+@pytest.mark.parametrize("change", ["gone", "spoiled", "moved", "changed"])
+def test_a_run_over_changed_withheld_photos_does_not_name_them(place, imgsearch, tmp_path, change):
+    folder = tmp_path / "copy"
+    shutil.copytree(place, folder)
+    assert imgsearch("index", "photos", "--store", "store", cwd=folder).returncode == 0
+    imgsearch("policy", "withhold", *secret(folder), "--store", "store", cwd=folder)
+    names = [path.name for path in secret(folder)]
+    for path in secret(folder):
+        if change == "gone":
+            path.unlink()
+        elif change == "spoiled":
+            path.write_bytes(b"no photo")
+        elif change == "moved":
+            path.rename(path.with_name("moved-" + path.name))
+        else:
+            path.write_bytes(path.read_bytes() + b"!")
+    outputs = [
+        imgsearch(*arguments, "--store", "store", cwd=folder)
+        for arguments in (("index", "photos", "--dry-run"), ("-vv", "check"), ("-vv", "index", "photos"), ("check",))
+    ]
+    for done in outputs:
+        assert not [name for name in names if name in done.stdout + done.stderr], done.args
+
+
+def test_withheld_rows_keep_rank_and_score(place, imgsearch):
+    done = imgsearch(
+        "query", "a cat", "--min-score", "0", "-k", "12", "--format", "jsonl", "--store", "store", cwd=place
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["rank"] for row in rows] == list(range(1, 13))
+    hidden = [row for row in rows if row["withheld"]]
+    assert len(hidden) == 6
+    assert all(set(row) == {"rank", "score", "similarity", "withheld", "notice"} for row in hidden)
+    assert {row["notice"] for row in hidden} == {NOTICE}
+
+
+def test_policy_list_names_them_with_reason_and_probability(place, imgsearch):
+    done = imgsearch("policy", "list", "--format", "jsonl", "--store", "store", cwd=place)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["path"] for row in rows] == [f"photos/{path.name}" for path in secret(place)]
+    assert all(0 <= row["probability"] <= 1 and row["reason"].endswith(": a test") for row in rows)
+    shown = imgsearch("policy", "list", "--store", "store", cwd=place).stdout
+    assert all(path.name in shown for path in secret(place))
+
+
+def test_allowing_by_hand_is_logged_and_wins(place, imgsearch, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(place, folder)
+    imgsearch("index", "photos", "--store", "store", cwd=folder)
+    names = ("photos/chelsea.png", "--store", "store")
+    assert imgsearch("policy", "withhold", *names, cwd=folder).returncode == 0
+    allowed = imgsearch("policy", "allow", *names, "--reason", "a cat, seen by ann", cwd=folder)
+    assert (allowed.returncode, allowed.stderr) == (0, "1 photos allowed by hand\n")
+    found = imgsearch("query", "a cat", "-k", "1", "--format", "paths", "--store", "store", cwd=folder)
+    assert found.stdout == "photos/chelsea.png\n"
+    log = [
+        json.loads(line)
+        for line in imgsearch("policy", "list", "--log", "--store", "store", cwd=folder).stdout.splitlines()
+    ]
+    assert [(row["decision"], row["reason"]) for row in log[-2:]] == [("withhold", ""), ("allow", "a cat, seen by ann")]
+    assert all(row["time"] and row["user"] for row in log)
+    status = json.loads(imgsearch("status", "--format", "jsonl", "--store", "store", cwd=folder).stdout)
+    assert status["decided_by_hand"] >= 7
+    refused = imgsearch("policy", "allow", "photos", "--store", "store", cwd=folder)
+    assert (refused.returncode, "--reason" in refused.stderr) == (2, True)
+    unknown = imgsearch("policy", "withhold", "nowhere.jpg", "--store", "store", cwd=folder)
+    assert unknown.returncode == 2
+    assert "no photo is indexed there; nothing was changed" in unknown.stderr
