@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathspec import GitIgnoreSpec
 
 from index_store.errors import PhotoUnreadableError, UsageError
-from index_store.records import PhotoFile, Skipped
+from index_store.records import FindOptions, PhotoFile, Skipped
 
 PHOTO_SUFFIXES = frozenset(
     (
@@ -36,15 +36,6 @@ _MAGIC_JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"})
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 _SNIFFED_BYTES = 18
-
-
-@dataclass(frozen=True, slots=True)
-class FindOptions:
-    """What is looked at: `exclude` are patterns in gitignore's syntax, relative to the searched folder."""
-
-    exclude: tuple[str, ...] = ()
-    hidden: bool = False
-    follow_symlinks: bool = False
 
 
 @dataclass(slots=True)

@@ -16,9 +16,9 @@ import numpy as np
 from index_store.compliance.decisions import Decision, overrule
 from index_store.decoding import decode_ahead
 from index_store.errors import PhotoUnreadableError, UsageError
-from index_store.finding import FindOptions, Found, find_photos
+from index_store.finding import Found, find_photos
 from index_store.planning import EncodingJob, IndexPlan, Reuse, lies_below, plan_changes
-from index_store.records import IndexReport, OpenedPhoto, Skipped, StoredPhoto, Verdict
+from index_store.records import FindOptions, IndexReport, OpenedPhoto, Skipped, StoredPhoto, Verdict
 from index_store.store import ImageStore, IndexedRoot
 
 if TYPE_CHECKING:

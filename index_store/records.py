@@ -24,6 +24,15 @@ class PhotoFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FindOptions:
+    """What is looked at: `exclude` are patterns in gitignore's syntax, relative to the searched folder."""
+
+    exclude: tuple[str, ...] = ()
+    hidden: bool = False
+    follow_symlinks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedPhoto:
     """A decoded photo: `pixels` of shape (height, width, 3) as an encoder wants them, RGB.
 

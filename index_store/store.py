@@ -23,11 +23,10 @@ from chromadb.errors import ChromaError, NotFoundError
 
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
-from index_store.finding import FindOptions
 from index_store.manifest import Manifest
 from index_store.naming import Naming, kept, plain
 from index_store.places import is_url
-from index_store.records import BY_HAND, Candidate, PhotoFile, StoredPhoto, Verdict
+from index_store.records import BY_HAND, Candidate, FindOptions, PhotoFile, StoredPhoto, Verdict
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI

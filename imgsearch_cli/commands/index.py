@@ -58,8 +58,8 @@ def index(
     """
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render import render_index_report, render_plan, render_skipped
-    from index_store.finding import FindOptions
     from index_store.indexing import IndexOptions, Place
+    from index_store.records import FindOptions
     from index_store.upkeep import Library
 
     library = Library(store, encoder, policy_file, wait)

@@ -67,7 +67,6 @@ def query(
     by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
     """
     from imgsearch_cli.render import render_answer, render_batch
-    from index_store.batching import BatchRequest, answer_lines
     from index_store.search import Searcher
 
     if (text is None) == (batch is None):
@@ -78,6 +77,8 @@ def query(
     if no_policy:
         click.echo("imgsearch: the compliance policy is off: nothing is withheld", err=True)
     if batch is not None:
+        from index_store.batching import BatchRequest, answer_lines
+
         context.exit(render_batch(answer_lines(batch, searcher, BatchRequest("", k, pool, min_score))))
     assert text is not None
     answer = searcher.ask(text, k=k, pool=pool, min_score=min_score)

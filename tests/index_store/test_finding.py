@@ -11,8 +11,9 @@ from PIL import Image
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import UsageError
-from index_store.finding import FindOptions, find_photos
+from index_store.finding import find_photos
 from index_store.photos import open_photo
+from index_store.records import FindOptions
 
 SQUASHED = PhotoInput(side=16)
 
