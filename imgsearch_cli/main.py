@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from typing import NoReturn
 
 import click
@@ -90,6 +91,8 @@ def _main() -> int:
         if error.errno == errno.EPIPE:
             return exits.BROKEN_PIPE
         return _fail(error, f"{error.filename or 'imgsearch'}: {(error.strerror or str(error)).lower()}", debug)
+    except Exception as error:  # Python's own exit code would be 1, which scripts read as "nothing found"
+        return _fail(error, "this is a bug; please report the lines above", debug=True)
 
 
 class _Terminated(BaseException):
@@ -102,7 +105,7 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
 
 def _fail(error: Exception, line: str, debug: bool) -> int:
     if debug:
-        raise error
+        traceback.print_exception(error)
     click.echo(f"imgsearch: {line}", err=True)
     return exits.ERROR
 
