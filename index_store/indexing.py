@@ -18,8 +18,8 @@ from index_store.decoding import decode_ahead
 from index_store.errors import PhotoUnreadableError, UsageError
 from index_store.finding import Found, find_photos
 from index_store.planning import EncodingJob, IndexPlan, Reuse, lies_below, plan_changes
-from index_store.records import FindOptions, IndexReport, OpenedPhoto, Skipped, StoredPhoto, Verdict
-from index_store.store import ImageStore, IndexedRoot
+from index_store.records import FindOptions, IndexedRoot, IndexReport, OpenedPhoto, Skipped, StoredPhoto, Verdict
+from index_store.store import ImageStore
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, PhotoEncoder, PhotoInput

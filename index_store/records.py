@@ -179,3 +179,18 @@ class StoreStatus:
     bytes_on_disk: int | None
     indexed_at: str | None
     roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRoot:
+    """A folder or file that was given to `imgsearch index`; `indexed_at` is an ISO 8601 time in UTC.
+
+    `find` is how photos were looked for there, so that a refresh looks in the same way; `name` is the name by which
+    other machines know the root, if it has one.
+    """
+
+    path: str
+    indexed_at: str
+    photos: int
+    find: FindOptions = FindOptions()
+    name: str = ""

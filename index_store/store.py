@@ -6,12 +6,10 @@ The only importer of chromadb. One collection for each encoder holds the photos;
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -24,9 +22,10 @@ from chromadb.errors import ChromaError, NotFoundError
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.manifest import Manifest
-from index_store.naming import Naming, kept, plain
+from index_store.naming import Naming, kept
 from index_store.places import is_url
-from index_store.records import BY_HAND, Candidate, FindOptions, PhotoFile, StoredPhoto, Verdict
+from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
+from index_store.rows import decision_row, indexed_root, photo_row, root_row, stored_decision, stored_photo
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -53,21 +52,6 @@ _DECISIONS = "imgsearch-decisions"
 _PAGE = 5_000
 
 _Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedRoot:
-    """A folder or file that was given to `imgsearch index`; `indexed_at` is an ISO 8601 time in UTC.
-
-    `find` is how photos were looked for there, so that a refresh looks in the same way; `name` is the name by which
-    other machines know the root, if it has one.
-    """
-
-    path: str
-    indexed_at: str
-    photos: int
-    find: FindOptions = FindOptions()  # noqa: RUF009  (frozen)
-    name: str = ""
 
 
 class ImageStore:
@@ -97,7 +81,7 @@ class ImageStore:
         with _translated(self.place):
             page = self._collection.get(where=withheld, include=["metadatas"])
         rows = zip(page["ids"], page["metadatas"] or [], strict=True)
-        found = [_stored_photo(self._naming.image_id(row_id), row) for row_id, row in rows]
+        found = [stored_photo(self._naming.image_id(row_id), row) for row_id, row in rows]
         return sorted(found, key=lambda photo: photo.image_id)
 
     def photos(self) -> Iterator[StoredPhoto]:
@@ -107,7 +91,7 @@ class ImageStore:
             with _translated(self.place):
                 page = self._collection.get(include=["metadatas"], limit=_PAGE, offset=offset)
             for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
-                yield _stored_photo(self._naming.image_id(row_id), row)
+                yield stored_photo(self._naming.image_id(row_id), row)
 
     def embeddings(self, image_ids: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Return the embeddings of those of the photos that are stored, by image_id."""
@@ -138,7 +122,7 @@ class ImageStore:
                 self._collection.upsert(
                     ids=[self._naming.row_id(photo.image_id) for photo in photos[part]],
                     embeddings=embeddings[part],
-                    metadatas=[_metadata(photo) for photo in photos[part]],
+                    metadatas=[photo_row(photo) for photo in photos[part]],
                 )
 
     def update(self, photos: Sequence[StoredPhoto]) -> None:
@@ -147,7 +131,7 @@ class ImageStore:
             for batch in _batches(photos, self._batch_size()):
                 self._collection.update(
                     ids=[self._naming.row_id(photo.image_id) for photo in batch],
-                    metadatas=[_metadata(photo) for photo in batch],
+                    metadatas=[photo_row(photo) for photo in batch],
                 )
 
     def delete(self, image_ids: Sequence[str]) -> None:
@@ -172,7 +156,7 @@ class ImageStore:
             )
         embeddings = np.asarray((answer["embeddings"] or [[]])[0], dtype=np.float32)
         candidates = [
-            Candidate(_stored_photo(self._naming.image_id(row_id), row), 1.0 - distance, embedding)
+            Candidate(stored_photo(self._naming.image_id(row_id), row), 1.0 - distance, embedding)
             for row_id, row, distance, embedding in zip(
                 answer["ids"][0],
                 (answer["metadatas"] or [[]])[0],
@@ -194,7 +178,7 @@ class ImageStore:
             except NotFoundError:
                 return []
             rows = collection.get(include=["metadatas"])["metadatas"] or []
-        return sorted(map(_decision, rows), key=lambda decision: decision.time)
+        return sorted(map(stored_decision, rows), key=lambda decision: decision.time)
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decisions behind those that are there; none is ever changed or deleted."""
@@ -204,7 +188,7 @@ class ImageStore:
                 collection.add(
                     ids=[str(uuid.uuid4()) for _ in batch],
                     embeddings=np.ones((len(batch), 1), dtype=np.float32),
-                    metadatas=[asdict(decision) | {"path": kept(decision.path)} for decision in batch],
+                    metadatas=[decision_row(decision) for decision in batch],
                 )
 
     # -- roots -------------------------------------------------------------------------------------------------------
@@ -217,7 +201,7 @@ class ImageStore:
             except NotFoundError:
                 return []
             rows = collection.get(where={"encoder": self.manifest.encoder}, include=["metadatas"])["metadatas"] or []
-        here = [_root(row) for row in rows if row["host"] in {"", _this_host()}]
+        here = [indexed_root(row) for row in rows if row["host"] in {"", _this_host()}]
         return sorted(here, key=lambda root: root.path)
 
     def set_root(self, root: IndexedRoot) -> None:
@@ -226,17 +210,7 @@ class ImageStore:
             self._roots().upsert(
                 ids=[self._root_id(root)],
                 embeddings=np.ones((1, 1), dtype=np.float32),  # a row without a vector is refused
-                metadatas=[
-                    {
-                        "encoder": self.manifest.encoder,
-                        "path": kept(root.path),
-                        "name": root.name,
-                        "host": _this_host() if root.name else "",
-                        "indexed_at": root.indexed_at,
-                        "photos": root.photos,
-                        "find": json.dumps(asdict(root.find)),
-                    }
-                ],
+                metadatas=[root_row(root, self.manifest.encoder, _this_host())],
             )
 
     def drop_root(self, root: IndexedRoot) -> None:
@@ -403,40 +377,6 @@ class _translated:  # noqa: N801  (reads as a word in a with statement)
 def _is_of_httpx(error: BaseException | None) -> bool:
     # Chroma's client lets the errors of its HTTP library through; that library is imported only for a server
     return type(error).__module__.split(".")[0] == "httpx"
-
-
-def _metadata(photo: StoredPhoto) -> dict[str, str | int | float | bool]:
-    return {
-        "size_bytes": photo.file.size_bytes,
-        "mtime_ns": photo.file.mtime_ns,
-        "content_hash": photo.file.content_hash or "",
-        "width": photo.width,
-        "height": photo.height,
-        "withheld": photo.verdict.withheld,
-        "probability": photo.verdict.probability,
-        "reason": photo.verdict.reason,
-        "rule": photo.verdict.rule,
-        "policy": photo.verdict.policy,
-    }
-
-
-def _stored_photo(image_id: str, row: Mapping[str, Any]) -> StoredPhoto:
-    return StoredPhoto(
-        PhotoFile(image_id, row["size_bytes"], row["mtime_ns"], row["content_hash"] or None),
-        row["width"],
-        row["height"],
-        Verdict(row["withheld"], row["probability"], row["reason"], row["rule"], row["policy"]),
-    )
-
-
-def _root(row: Mapping[str, Any]) -> IndexedRoot:
-    find = json.loads(row["find"])
-    options = FindOptions(tuple(find["exclude"]), find["hidden"], find["follow_symlinks"])
-    return IndexedRoot(plain(row["path"]), row["indexed_at"], row["photos"], options, row["name"])
-
-
-def _decision(row: Mapping[str, Any]) -> Decision:
-    return Decision(**{**row, "path": plain(row["path"])})
 
 
 def _this_host() -> str:

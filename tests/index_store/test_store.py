@@ -9,8 +9,8 @@ from chromadb.config import Settings
 
 from index_store.errors import StoreError
 from index_store.manifest import SCHEMA, Manifest
-from index_store.records import PhotoFile, StoredPhoto, Verdict
-from index_store.store import IndexedRoot, create_store, encoders_in, open_store
+from index_store.records import IndexedRoot, PhotoFile, StoredPhoto, Verdict
+from index_store.store import create_store, encoders_in, open_store
 
 CLEAN = Verdict(False, 0.25, "", "rule-1", "policy-1")
 WITHHELD = Verdict(True, 0.75, "looks like a child", "rule-1", "policy-1")

@@ -1,0 +1,70 @@
+"""Translate records to the flat rows that Chroma keeps beside each vector, and back; standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from index_store.compliance.decisions import Decision
+from index_store.naming import kept, plain
+from index_store.records import FindOptions, IndexedRoot, PhotoFile, StoredPhoto, Verdict
+
+Row = dict[str, str | int | float | bool]
+
+
+def photo_row(photo: StoredPhoto) -> Row:
+    """Return the row of a photo; its path is the row's id."""
+    return {
+        "size_bytes": photo.file.size_bytes,
+        "mtime_ns": photo.file.mtime_ns,
+        "content_hash": photo.file.content_hash or "",
+        "width": photo.width,
+        "height": photo.height,
+        "withheld": photo.verdict.withheld,
+        "probability": photo.verdict.probability,
+        "reason": photo.verdict.reason,
+        "rule": photo.verdict.rule,
+        "policy": photo.verdict.policy,
+    }
+
+
+def stored_photo(image_id: str, row: Mapping[str, Any]) -> StoredPhoto:
+    """Undo `photo_row`."""
+    return StoredPhoto(
+        PhotoFile(image_id, row["size_bytes"], row["mtime_ns"], row["content_hash"] or None),
+        row["width"],
+        row["height"],
+        Verdict(row["withheld"], row["probability"], row["reason"], row["rule"], row["policy"]),
+    )
+
+
+def root_row(root: IndexedRoot, encoder: str, host: str) -> Row:
+    """Return the row of a root; one that has a name belongs to the machine `host`."""
+    return {
+        "encoder": encoder,
+        "path": kept(root.path),
+        "name": root.name,
+        "host": host if root.name else "",
+        "indexed_at": root.indexed_at,
+        "photos": root.photos,
+        "find": json.dumps(asdict(root.find)),
+    }
+
+
+def indexed_root(row: Mapping[str, Any]) -> IndexedRoot:
+    """Undo `root_row`."""
+    find = json.loads(row["find"])
+    options = FindOptions(tuple(find["exclude"]), find["hidden"], find["follow_symlinks"])
+    return IndexedRoot(plain(row["path"]), row["indexed_at"], row["photos"], options, row["name"])
+
+
+def decision_row(decision: Decision) -> Row:
+    """Return the row of a decision by hand."""
+    return asdict(decision) | {"path": kept(decision.path)}
+
+
+def stored_decision(row: Mapping[str, Any]) -> Decision:
+    """Undo `decision_row`."""
+    return Decision(**{**row, "path": plain(row["path"])})
