@@ -43,9 +43,10 @@ def demo(tmp_path_factory, imgsearch) -> Path:
 
 @pytest.fixture
 def ask(demo, imgsearch) -> Run:
-    """Return a function that runs a query over the demo's photos, in their folder."""
+    """Return a function that runs a query over the demo's photos, in their folder, showing also unlikely matches."""
 
     def ask(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        return imgsearch("query", *arguments, "--store", demo / "store", cwd=demo, **options)
+        all_matches = () if "--min-score" in arguments else ("--min-score", "0")
+        return imgsearch("query", *arguments, *all_matches, "--store", demo / "store", cwd=demo, **options)
 
     return ask

@@ -47,7 +47,9 @@ def test_null_closes_paths(ask):
 
 
 def test_paths_are_relative_only_below_the_working_directory(imgsearch, demo, tmp_path):
-    done = imgsearch("query", "a cat", "-k", "1", "--format", "paths", "--store", demo / "store", cwd=tmp_path)
+    done = imgsearch(
+        "query", "a cat", "-k", "1", "--min-score", "0", "--format", "paths", "--store", demo / "store", cwd=tmp_path
+    )
     assert done.stdout == f"{demo / CAT}\n"
 
 
@@ -123,7 +125,7 @@ def test_a_folder_that_is_no_store_is_one_line(imgsearch, tmp_path):
 
 def test_the_environment_names_the_store_and_options_win(imgsearch, demo, tmp_path):
     env = {"IMGSEARCH_STORE": str(demo / "store")}
-    assert imgsearch("query", "a cat", env=env).returncode == 0
+    assert imgsearch("query", "a cat", "--min-score", "0", env=env).returncode == 0
     assert imgsearch("query", "a cat", "--store", tmp_path / "none", env=env).returncode == 2
 
 
@@ -148,7 +150,19 @@ def test_a_reader_that_leaves_early_is_no_error(demo, imgsearch):
 
 def test_a_batch_answers_in_order_and_survives_a_bad_line(demo, imgsearch):
     lines = ["a cat", "", '{"query": "a cup of coffee", "k": 1}', "{bad", '{"query": "rocket", "k": 0}', "two boys"]
-    done = imgsearch("query", "--batch", "-", "-k", "2", "--store", demo / "store", cwd=demo, input="\n".join(lines))
+    done = imgsearch(
+        "query",
+        "--batch",
+        "-",
+        "-k",
+        "2",
+        "--min-score",
+        "0",
+        "--store",
+        demo / "store",
+        cwd=demo,
+        input="\n".join(lines),
+    )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 2
     assert answers[0]["query"] == "a cat"

@@ -62,5 +62,5 @@ def test_an_installed_wheel_works_outside_the_checkout(wheel, demo, tmp_path):
     )
     assert where.stdout.startswith(str(tmp_path))
     run("--quiet", "index", str(demo / "test_images"), "--store", "store")
-    found = run("query", "a cat", "-k", "1", "--format", "paths", "--store", "store")
+    found = run("query", "a cat", "-k", "1", "--min-score", "0", "--format", "paths", "--store", "store")
     assert found == f"{demo / 'test_images' / 'chelsea.png'}\n"
