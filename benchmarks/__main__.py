@@ -26,6 +26,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as work:
             rows += speed.cold_query(chosen.data / "test_images", Path(work))
             rows += speed.index_throughput(chosen.data / "test_images", Path(work))
+            rows += speed.decoding(Path(work))
             rows += speed.index_memory(chosen.data / "train_images", Path(work))
         rows += speed.reranking()
     show(rows, chosen.json)
