@@ -39,6 +39,15 @@ docs: $(VENV)/.demo
 	$(IMGSEARCH) --quiet index ./test_images --store $(DEMO_STORE)
 	$(BIN)/python docs/screenshot.py $(DEMO_STORE) "a cup of coffee"
 
+study: $(VENV)/.dev
+	$(IMGSEARCH) study $(DATA) --report reports/study --docs docs/relevance.md
+
+# everything that ships, from the base weights and the data; index_store/weights/*/card.json say how long it took
+weights: $(VENV)/.dev
+	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --output index_store/weights/encoder
+	$(IMGSEARCH) train minors $(DATA_PRETRAIN) --output index_store/weights/minors --evaluate $(DATA)
+	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker
+
 wheel: $(VENV)/.dev
 	$(BIN)/python -m build --wheel
 
