@@ -37,8 +37,10 @@ def typed_commands() -> list[str]:
 
 @pytest.mark.parametrize("line", typed_commands())
 def test_every_command_that_is_shown_is_understood(line, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "queries.txt").touch()
+    for folder in ("here", "shared/data/with_sense", "shared/data/flickr8k_pretrain"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "here" / "queries.txt").touch()
+    monkeypatch.chdir(tmp_path / "here")
     words = shlex.split(line)[1:]
     command: click.Command = cli
     context = click.Context(cli, info_name="imgsearch")
