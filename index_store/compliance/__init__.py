@@ -1,0 +1,1 @@
+"""What must not be shown: the policy, the rule for texts, the rule for photos."""

@@ -1,0 +1,61 @@
+"""Texts in plain form: look-alike letters, hyphens, misspellings."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from index_store.compliance.normalising import Spelling, join_hyphens, one_letter_apart, plain
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("TWO Dogs", "two dogs"),
+        ("ｃｈｉｌｄ", "child"),
+        ("сhild", "child"),  # the first letter is Cyrillic
+        ("chi\u200bld", "child"),
+        ("chi\u00adld", "child"),
+        ("chíld", "child"),
+        ("c h i l d r e n play", "children play"),
+        ("k.i.d.s", "kids"),
+        ("child’s play", "child's play"),
+        ("ребёнок", "ребенок"),
+        ("йога", "йога"),
+        ("7yo boy", "7 year old boy"),
+        ("11 yr old", "11 year old"),
+        ("a b testing", "a b testing"),
+    ],
+)
+def test_plain(text, expected):
+    assert plain(text) == expected
+
+
+def test_hyphens_are_joined_where_the_word_is_listed():
+    assert join_hyphens("a pre-teen on a half-pipe", {"preteen": 1}) == "a preteen on a half-pipe"
+
+
+def brute_force(left: str, right: str) -> bool:
+    letters = sorted(set(left + right))
+    places = range(len(left) + 1)
+    edits = {left[:i] + left[i + 1 :] for i in range(len(left))}
+    edits |= {left[:i] + c + left[i:] for i, c in itertools.product(places, letters)}
+    edits |= {left[:i] + c + left[i + 1 :] for i, c in itertools.product(range(len(left)), letters)}
+    edits |= {left[:i] + left[i + 1] + left[i] + left[i + 2 :] for i in range(len(left) - 1)}
+    return right in edits - {left}
+
+
+@given(st.text("abc", max_size=6), st.text("abc", max_size=6))
+def test_one_letter_apart_agrees_with_trying_every_edit(left, right):
+    assert one_letter_apart(left, right) == brute_force(left, right)
+
+
+def test_a_misspelling_is_found_but_a_real_word_is_none():
+    spelling = Spelling(["child", "boy"], ["chili"])
+    assert spelling.meant("chidl") == "child"
+    assert spelling.meant("chili") is None
+    assert spelling.meant("bou") is None  # words of fewer than five letters are not mended
+    assert spelling.meant("house") is None
