@@ -14,6 +14,7 @@ import click
 
 from imgsearch_cli import exits
 from imgsearch_cli.commands.check import check
+from imgsearch_cli.commands.encoders import encoders
 from imgsearch_cli.commands.evaluate import evaluate
 from imgsearch_cli.commands.explore import explore
 from imgsearch_cli.commands.forget import forget
@@ -49,7 +50,7 @@ def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     logging.getLogger("index_store").setLevel(level)
 
 
-COMMANDS = (index, query, status, check, forget, policy, train, evaluate, explore, study)
+COMMANDS = (index, query, status, check, forget, policy, encoders, train, evaluate, explore, study)
 
 for command in COMMANDS:
     cli.add_command(command)

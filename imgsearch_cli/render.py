@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from index_store.compliance.decisions import Decision
     from index_store.compliance.texts import TextVerdict
     from index_store.compliance.training import PhotoRuleReport
+    from index_store.encoders.listing import ListedEncoder
     from index_store.neural.dual_training import EncoderReport
     from index_store.planning import IndexPlan
     from index_store.records import IndexReport, Match, Skipped, StoredPhoto, StoreStatus
@@ -109,6 +110,7 @@ def _match_rows(answer: Answer) -> Iterator[dict[str, object]]:
     for match in answer.matches:
         row: dict[str, object] = {"rank": match.rank, "score": round(match.score, 6)}
         row["similarity"] = round(match.similarity, 6)
+        row |= {} if answer.calibrated else {"calibrated": False}
         if match.image_id is None:
             row |= {"withheld": True, "notice": answer.notice}
         else:
@@ -335,7 +337,8 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
     told = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; min score {report.min_score:.2f}"
     if report.absent_answered is not None and report.real_answered is not None:
         told += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
-    click.echo(f"{told}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s", err=True)
+    if not quiet:
+        click.echo(f"{told}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s", err=True)
 
 
 def render_evaluation(report: EvaluationReport, output_format: str, *, by_query: bool, quiet: bool) -> None:
@@ -389,6 +392,28 @@ def render_study(study: Study) -> None:
         stdout_console().print(table)
 
 
+# -- encoders --------------------------------------------------------------------------------------------------------
+
+
+def render_encoders(encoders: Sequence[ListedEncoder], output_format: str) -> None:
+    """Write what can be used as an encoder here, and what is missing for the rest."""
+    if output_format == "jsonl":
+        for encoder in encoders:
+            row = {name: getattr(encoder, name) for name in encoder.__dataclass_fields__}
+            write_json({**row, "usable": encoder.usable, "missing": encoder.missing or None})
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("encoder", "kind", "dimension", "reranker", "photo rule"):
+        table.add_column(column, no_wrap=column != "encoder")
+    table.add_column("here", overflow="fold", ratio=1)
+    for encoder in encoders:
+        told = [str(encoder.dimension), *("yes" if has else "no" for has in (encoder.reranker, encoder.photo_rule))]
+        here = f"needs: {encoder.missing}" if encoder.missing else f"usable, as {encoder.name}"
+        cells = told if encoder.name else [""] * 3
+        table.add_row(Text(printable(encoder.encoder)), encoder.kind, *cells, Text(printable(here)))
+    stdout_console().print(table)
+
+
 # -- train encoder ---------------------------------------------------------------------------------------------------
 
 
@@ -406,6 +431,6 @@ def render_encoder_report(report: EncoderReport) -> None:
         console.print(table)
     facts = {"encoder": report.name, "folder": printable(str(report.folder))}
     facts["trained on"] = f"{report.photos:,} photos, {report.captions:,} captions, {report.seconds / 60:.0f} minutes"
-    for tower, (least, mean) in report.parity.items():
-        facts[f"{tower}, cosine to the original"] = f"at least {least:.4f}, mean {mean:.4f}"
+    for tower, cosines in report.parity.items():
+        facts[f"{tower}, cosine to the original"] = f"at least {cosines['least']:.4f}, mean {cosines['mean']:.4f}"
     render_facts(facts.items())

@@ -19,6 +19,8 @@ from index_store.raw import develop
 from index_store.records import OpenedPhoto, PhotoFile
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from index_store.encoders.protocols import PhotoInput
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
@@ -74,6 +76,11 @@ def open_photo(path: str, wanted: PhotoInput) -> OpenedPhoto:
     if orientation in _SIDEWAYS:
         width, height = height, width
     return OpenedPhoto(file, np.asarray(upright, dtype=np.uint8), width, height)
+
+
+def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Return pixels of shape (height, width, 3), RGB, as a picture of Pillow, which some encoders take only."""
+    return Image.fromarray(pixels)
 
 
 def _read(path: str) -> tuple[PhotoFile, bytes]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from index_store.compliance.policy import load_policy
 from index_store.compliance.texts import TextRule
 from index_store.encoders import encoder_card, load_text_encoder
+from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import PolicyError, UsageError
 from index_store.places import cache_folder, default_store, is_url
 from index_store.records import Answer, Candidate, Match
@@ -25,7 +26,7 @@ from index_store.text_cache import TextCache
 if TYPE_CHECKING:
     from index_store.encoders.protocols import TextEncoder
     from index_store.records import Embedding
-    from index_store.relevance.reranking import Reranker
+    from index_store.relevance.cosine import Scorer
     from index_store.store import ImageStore
 
 DEFAULT_K = 10
@@ -53,6 +54,7 @@ class Searcher:
             PolicyError: the policy is broken, or it is mandatory and was to be switched off.
         """
         self._place = store or default_store()
+        self._encoder = encoder
         self._encoder_name = encoder and encoder_card(encoder).name
         self.policy = load_policy(policy_file)
         if self.policy.mandatory and not withhold:
@@ -89,6 +91,7 @@ class Searcher:
             tuple(matches),
             reason=_nothing_found(ranked, least, self._place) if not matches else "",
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
+            calibrated=self.calibrated,
             warnings=_doubts(text),
         )
 
@@ -102,18 +105,19 @@ class Searcher:
     @cached_property
     def encoder(self) -> TextEncoder:
         """The text encoder that the store was built with."""
-        return load_text_encoder(self.store.manifest.encoder)
+        # a folder can be found only by the name that the user gave it
+        return load_text_encoder(self._encoder or self.store.manifest.encoder)
 
     def _embed(self, text: str) -> Embedding:
         """Return the embedding of a text, from the cache beside the index where it is there.
 
         In a fresh process the text encoder is opened while chromadb is imported: each takes about as long as the other.
         """
-        card = encoder_card(self._encoder_name)
+        card = encoder_card(self._encoder)
         known = self._cache.get(card.name, text, card.dimension)
         if known is None and "store" not in self.__dict__:
             with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
-                opening = aside.submit(load_text_encoder, card.name)
+                opening = aside.submit(load_text_encoder, self._encoder)
                 if self.store.manifest.encoder == card.name:
                     self.__dict__["encoder"] = opening.result()
         name = self.store.manifest.encoder
@@ -129,11 +133,20 @@ class Searcher:
         return TextCache(cache_folder() if is_url(self._place) else Path(self._place))
 
     @cached_property
-    def reranker(self) -> Reranker:
-        """The regressor that turns a pair into a score in [0, 1]."""
-        from index_store.relevance.reranking import load_reranker
+    def reranker(self) -> Scorer:
+        """What turns a pair into a score in [0, 1]: the encoder's regressor, or the cosine where it has none."""
+        from index_store.relevance.cosine import load_scorer
 
-        return load_reranker(self.store.manifest.encoder)
+        return load_scorer(self.store.manifest.encoder, self._reranker_folder)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether scores are calibrated, and not bare similarities."""
+        return self._reranker_folder is not None
+
+    @cached_property
+    def _reranker_folder(self) -> Path | None:
+        return find_companion(RERANKER, self.store.manifest.encoder, self._encoder)
 
     def _match(self, position: int, score: float, candidate: Candidate) -> Match:
         photo = candidate.photo
@@ -155,7 +168,7 @@ def search(
 
 
 def rank(
-    query_embedding: Embedding, candidates: Sequence[Candidate], reranker: Reranker
+    query_embedding: Embedding, candidates: Sequence[Candidate], reranker: Scorer
 ) -> list[tuple[float, Candidate]]:
     """Score candidates and sort them: by falling score, ties by falling similarity, then by path."""
     import numpy as np

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from index_store.checking import Finding, check_store, repair_store
 from index_store.compliance.decisions import Decision, decide, overrule, standing_decisions
-from index_store.compliance.photo_rule import photo_rule_version
 from index_store.compliance.policy import load_policy
+from index_store.compliance.unjudged import photo_judge
 from index_store.encoders import encoder_card, load_photo_encoder
+from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import UsageError
-from index_store.indexing import IndexModels, IndexOptions, Judge, Place, Progress, index_photos, plan_run, rejudge
+from index_store.indexing import IndexModels, IndexOptions, Place, Progress, index_photos, plan_run, rejudge
 from index_store.locking import writing
 from index_store.manifest import Manifest
 from index_store.places import default_store, is_url
@@ -27,13 +28,15 @@ from index_store.store import ImageStore, create_store, open_store, store_exists
 class Library:
     """A store with the encoder and the policy that it is kept with; None means what ships, or the user's own store.
 
-    `wait` makes a writer wait for another one instead of failing.
+    `wait` makes a writer wait for another one instead of failing. `unjudged` lets `index` store photos, withheld, that
+    no rule can judge, because none belongs to the encoder.
     """
 
     store: str | None = None
     encoder: str | None = None
     policy_file: Path | None = None
     wait: bool = False
+    unjudged: bool = False
 
     @property
     def place(self) -> str:
@@ -55,21 +58,18 @@ class Library:
             UsageError, StoreError: see `index_store.indexing.index_photos`.
         """
         policy = load_policy(self.policy_file)
-        card = encoder_card(self.encoder)
-
-        def load_judge() -> Judge:
-            from index_store.compliance.photo_rule import load_photo_rule
-
-            return load_photo_rule(card.name, policy).judge
-
-        rule = photo_rule_version(card.name)
-        store = self._create() if places else self._open()
+        known = None if places else self._open()
+        # a refresh goes on with the encoder that the store was built with
+        named = self.encoder or (known.manifest.encoder if known is not None else None)
+        card = encoder_card(named)
+        rule, load_judge = photo_judge(card, policy, named=named, unjudged=self.unjudged)
+        store = self._create() if known is None else known
         with self._writing():
             hidden = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
             chosen, missing = _present(places, store)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = standing_decisions(store.decisions())
-            models = IndexModels(card.photo_input, lambda: load_photo_encoder(self.encoder), load_judge, decisions)
+            models = IndexModels(card.photo_input, lambda: load_photo_encoder(named), load_judge, decisions)
             report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
             rejudge(store, rule, policy.digest, models)
         withheld = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
@@ -170,11 +170,12 @@ class Library:
         Raises:
             StoreError: there is no such store, or it cannot be read.
         """
-        from index_store.relevance.reranking import load_reranker
+        from index_store.relevance.cosine import load_scorer
 
         policy = load_policy(self.policy_file)
         store = self._open()
         roots = store.roots()
+        name = store.manifest.encoder
         return StoreStatus(
             store=self.place,
             schema=store.manifest.schema,
@@ -183,7 +184,7 @@ class Library:
             decided_by_hand=len(standing_decisions(store.decisions())),
             encoder=store.manifest.encoder,
             dimension=store.manifest.dimension,
-            reranker=load_reranker(store.manifest.encoder).version,
+            reranker=load_scorer(name, find_companion(RERANKER, name, self.encoder)).version,
             policy=policy.digest,
             bytes_on_disk=store.bytes_on_disk(),
             indexed_at=max((root.indexed_at for root in roots), default=None),

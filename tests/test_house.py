@@ -13,14 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 DOORS = {
-    "PIL": {"index_store/photos.py"},
+    "PIL": {"index_store/photos.py", "index_store/neural/dual_data.py"},  # the latter varies photos for training
     "chromadb": {"index_store/store.py"},
     "spacy": {"index_store/compliance/lemmas.py"},
     "pathspec": {"index_store/finding.py"},
     "filelock": {"index_store/locking.py"},
     "rawpy": {"index_store/raw.py"},
     "pillow_heif": {"index_store/photos.py"},
-    "tokenizers": {"index_store/encoders/onnx_dual.py"},
+    "tokenizers": {"index_store/encoders/onnx_dual.py", "index_store/neural/dual_data.py"},
     "rich": {"imgsearch_cli/render.py", "imgsearch_cli/progress.py"},
 }
 """Heavy libraries and the files that may import them."""

@@ -15,6 +15,11 @@ from imgsearch_cli.options import encoder_option, policy_option, store_option, w
 @store_option
 @encoder_option
 @policy_option
+@click.option(
+    "--no-policy",
+    is_flag=True,
+    help="Also index with an encoder that has no rule for photos; they are withheld until there is one.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option(
     "--exclude", multiple=True, metavar="GLOB", help="Pass over what matches, in gitignore's syntax; repeatable."
@@ -35,6 +40,7 @@ def index(
     store: str | None,
     encoder: str | None,
     policy_file: Path | None,
+    no_policy: bool,
     dry_run: bool,
     exclude: tuple[str, ...],
     hidden: bool,
@@ -62,7 +68,7 @@ def index(
     from index_store.records import FindOptions
     from index_store.upkeep import Library
 
-    library = Library(store, encoder, policy_file, wait)
+    library = Library(store, encoder, policy_file, wait, unjudged=no_policy)
     find = FindOptions(exclude, hidden, follow_symlinks)
     if not paths and find != FindOptions():
         raise click.UsageError("--exclude, --hidden and --follow-symlinks belong to a PATH; name it")

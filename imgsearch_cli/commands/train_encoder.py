@@ -14,8 +14,15 @@ import click
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="The encoder's folder.")
 @click.option("--photo-base", metavar="NAME", help="The photo tower that training starts from.")
 @click.option("--text-base", metavar="NAME", help="The text tower that training starts from.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Go on from an encoder that this command made.",
+)
 @click.option("--epochs", type=click.IntRange(1, 1000), help="Passes over the photos.")
 @click.option("--heads", type=click.IntRange(1, 16), help="Pairs of heads that learn side by side.")
+@click.option("--captions-per-photo", type=click.IntRange(1, 5), help="Captions of a photo in one pass.")
+@click.option("--rate-heads", type=click.FloatRange(0.0, 1.0), help="The heads' learning rate.")
 @click.option("--seed", type=click.IntRange(0), help="The seed of everything random.")
 @click.option(
     "--validation-share",
@@ -29,8 +36,11 @@ def encoder(
     output: Path,
     photo_base: str | None,
     text_base: str | None,
+    start: Path | None,
     epochs: int | None,
     heads: int | None,
+    captions_per_photo: int | None,
+    rate_heads: float | None,
     seed: int | None,
     validation_share: float | None,
 ) -> None:
@@ -51,10 +61,13 @@ def encoder(
         "text_base": text_base,
         "epochs": epochs,
         "heads": heads,
+        "captions_per_photo": captions_per_photo,
         "seed": seed,
         "validation_share": validation_share,
     }
     config = replace(EncoderTraining(), **{name: value for name, value in chosen.items() if value is not None})
+    if rate_heads is not None:
+        config = replace(config, rates=replace(config.rates, heads=rate_heads))
     with progress_bar("training", "steps", quiet=context.obj["quiet"]) as advance:
-        report = train_encoder(data, output, config, advance)
+        report = train_encoder(data, output, config, advance, start)
     render_encoder_report(report)

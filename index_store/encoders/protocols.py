@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class PhotoInput:
     """How photos are prepared for an encoder.
 
-    `squash`: resized to exactly `side` x `side` pixels, the aspect ratio ignored; otherwise the shorter side becomes `side`
-    and the aspect ratio is kept.
+    `squash`: resized to exactly `side` x `side` pixels, the aspect ratio ignored; otherwise the shorter side becomes
+    `side` and the aspect ratio is kept.
     """
 
     side: int

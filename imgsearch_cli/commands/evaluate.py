@@ -1,0 +1,57 @@
+"""`imgsearch evaluate DATA`: measure a reranker against people and on queries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imgsearch_cli.options import encoder_option, format_option, policy_option
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A folder made by `imgsearch train reranker`.  [default: the one that ships]",
+)
+@click.option("--subset", type=click.Choice(["train", "test"]), help="Judged pairs, or test queries.  [default: both]")
+@format_option("table", "jsonl")
+@click.option("--by-query", is_flag=True, help="Also show the rank of each query's photo, before and after.")
+@click.option("--write-run", type=click.Path(path_type=Path, dir_okay=False), help="Write the ranking in TREC format.")
+@encoder_option
+@policy_option
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    data: Path,
+    model: Path | None,
+    subset: str | None,
+    output_format: str,
+    by_query: bool,
+    write_run: Path | None,
+    encoder: str | None,
+    policy_file: Path | None,
+) -> None:
+    """Measure the reranker on the data in DATA, a folder in the layout of with_sense.
+
+    On judged pairs: errors, agreement with experts and crowd, calibration. On queries: how high the photo that each was
+    written for is ranked, before and after reranking. The policy is off while ranking; what it would withhold is
+    counted.
+
+    \b
+    imgsearch evaluate ../shared/data/with_sense
+    imgsearch evaluate ../shared/data/with_sense --subset test --format jsonl --write-run run.txt
+    """
+    from imgsearch_cli.progress import progress_bar
+    from imgsearch_cli.render import render_evaluation
+    from index_store.relevance import evaluation
+
+    quiet = context.obj["quiet"]
+    with progress_bar("photos", "photos", quiet=quiet) as advance:
+        report = evaluation.evaluate(data, model, subset, encoder, progress=advance, policy_file=policy_file)
+    if write_run is not None:
+        evaluation.write_run(write_run, report.run, report.reranker)
+    render_evaluation(report, output_format, by_query=by_query, quiet=quiet)

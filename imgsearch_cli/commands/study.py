@@ -1,0 +1,65 @@
+"""`imgsearch study DATA`: compare every target, vector, joining, model and split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imgsearch_cli.options import encoder_option, policy_option
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder for study.html and JSON.",
+)
+@click.option(
+    "--docs",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A page into which the table is written, between its two study marks, such as docs/relevance.md.",
+)
+@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), help="Where vectors are kept.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 5), default=5, show_default=True, help="How many splits a row is the mean of."
+)
+@click.option("--weights", type=click.Path(path_type=Path, file_okay=False), help="Where weights of other towers lie.")
+@click.option("--fetch", is_flag=True, help="Try the network for weights that are not here.")
+@encoder_option
+@policy_option
+@click.pass_context
+def study(
+    context: click.Context,
+    data: Path,
+    report: Path,
+    docs: Path | None,
+    cache: Path | None,
+    seeds: int,
+    weights: Path | None,
+    fetch: bool,
+    encoder: str | None,
+    policy_file: Path | None,
+) -> None:
+    """Study what predicts human judgements: the whole matrix in one go.
+
+    Vectors are made once and kept. A row whose weights are not on this machine says where to put them.
+
+    \b
+    imgsearch study ../shared/data/with_sense --report ./report
+    """
+    from imgsearch_cli.progress import progress_bar
+    from imgsearch_cli.render import render_study
+    from index_store.relevance.report import write_study
+    from index_store.relevance.sources import SourceOptions
+    from index_store.relevance.study import StudyOptions, run_study
+
+    sources = SourceOptions(encoder, weights, fetch)
+    options = StudyOptions(encoder, seeds, policy_file, sources)
+    with progress_bar("study", "fits", quiet=context.obj["quiet"]) as advance:
+        found = run_study(data, options, cache, advance)
+    page = write_study(report, found, docs)
+    render_study(found)
+    click.echo(f"report: {page}", err=True)

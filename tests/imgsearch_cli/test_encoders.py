@@ -1,0 +1,99 @@
+"""`imgsearch encoders`, and how index and query speak about an encoder that has neither reranker nor rule."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from imgsearch_cli.commands.encoders import encoders
+from imgsearch_cli.main import cli
+from index_store.encoders import DEFAULT_ENCODER, encoder_card
+from tests.index_store.tiny_clip import hub, plain_clip, put_into_cache, sentence_clip
+
+__all__ = ["hub", "plain_clip", "sentence_clip"]
+
+
+@pytest.fixture
+def indexed(sentence_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of two photos, indexed with the tiny CLIP under --no-policy."""
+    (tmp_path / "photos").mkdir()
+    for colour in ("red", "blue"):
+        Image.new("RGB", (32, 32), colour).save(tmp_path / "photos" / f"{colour}.png")
+    monkeypatch.setenv("IMGSEARCH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("IMGSEARCH_ENCODER", str(sentence_clip))
+    monkeypatch.chdir(tmp_path)
+    result = run("index", "--no-policy", "photos")
+    assert result.exit_code == 0, result.output
+    assert "2 added" in result.stderr and "2 in the store withheld by the policy" in result.stderr
+    return tmp_path / "store"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def test_jsonl_has_a_line_for_each_encoder(hub: Path, sentence_clip: Path) -> None:
+    put_into_cache(sentence_clip, hub, "sentence-transformers/clip-ViT-B-32")
+    result = CliRunner().invoke(encoders, ["--format", "jsonl"])
+    assert result.exit_code == 0
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert rows[0]["encoder"] == DEFAULT_ENCODER
+    assert rows[1] == {
+        "encoder": "clip-ViT-B-32",
+        "kind": "hub",
+        "name": encoder_card("clip-ViT-B-32").name,
+        "dimension": 12,
+        "reranker": False,
+        "photo_rule": False,
+        "missing": None,
+        "usable": True,
+    }
+    assert (rows[2]["usable"], rows[2]["missing"]) == (False, "imgsearch encoders --fetch clip-ViT-B-16")
+
+
+def test_the_table_shows_names_and_what_is_missing(hub: Path, sentence_clip: Path) -> None:
+    result = CliRunner().invoke(encoders, [str(sentence_clip)])
+    assert result.exit_code == 0
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert lines[str(sentence_clip)].split()[1:5] == ["folder", "12", "no", "no"]
+    assert encoder_card(str(sentence_clip)).name in lines[str(sentence_clip)]
+    assert "imgsearch encoders --fetch clip-ViT-B-32" in lines["clip-ViT-B-32"]
+
+
+def test_uncalibrated_scores_are_called_similarities(indexed: Path) -> None:
+    table = run("query", "a red dog", "--no-policy")
+    assert table.exit_code == 0 and table.stdout.split()[:3] == ["rank", "similarity", "photo"]
+    lines = run("query", "a red dog", "--no-policy", "--format", "jsonl").stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["calibrated"] for row in rows] == [False, False]
+    assert {row["path"] for row in rows} == {"photos/red.png", "photos/blue.png"}
+
+
+def test_photos_that_nobody_judged_are_answered_with_the_notice(indexed: Path) -> None:
+    result = run("query", "a red dog", "--format", "paths")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == "This image is unavailable in your country in compliance with local laws\n"
+
+
+@pytest.mark.parametrize("command", [("index", "photos"), ("status",), ("query", "dog")])
+def test_an_encoder_that_cannot_be_had_is_one_line_and_exit_2(
+    command: tuple[str, ...], hub: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    program = [sys.executable, "-m", "imgsearch_cli.main", *command, "--encoder", "clip-ViT-B-32", "--store", "store"]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    if command != ("status",):
+        assert done.stderr.startswith("imgsearch: clip-ViT-B-32 is not on this machine: fetch it with")
+    assert os.listdir(tmp_path) == ["photos"]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

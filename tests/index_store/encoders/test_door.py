@@ -1,0 +1,435 @@
+"""The door to encoders of others: their cards without torch, one store for two of them, and what cannot be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index_store.encoders import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
+from index_store.encoders.listing import list_encoders
+from index_store.encoders.protocols import PhotoInput
+from index_store.encoders.sentence_cards import HUB_NAMES
+from index_store.errors import EncoderError, PolicyError, StoreError, WeightsError
+from index_store.indexing import Place
+from index_store.neural.hub import fetch
+from index_store.relevance.cosine import CosineScorer
+from index_store.relevance.predictors import Curve
+from index_store.relevance.reranking import Reranker, write_reranker
+from index_store.search import Searcher
+from index_store.store import encoders_in
+from index_store.upkeep import Library
+from tests.index_store.tiny_clip import hub, make_clip, plain_clip, put_into_cache, sentence_clip, siglip
+
+__all__ = ["hub", "plain_clip", "sentence_clip", "siglip"]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Place:
+    """Five photos of noise."""
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, pixels in enumerate(np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return Place(str(folder))
+
+
+@dataclass
+class Setting:
+    """A place for a store, and a model that a test may break."""
+
+    store: str
+    model: Path
+
+    def library(self, unjudged: bool = True) -> Library:
+        return Library(self.store, str(self.model), unjudged=unjudged)
+
+
+@pytest.fixture
+def clip(tmp_path: Path, sentence_clip: Path) -> Setting:
+    return Setting(str(tmp_path / "store"), shutil.copytree(sentence_clip, tmp_path / "tiny-clip"))
+
+
+def add_rule(model: Path, weight: float) -> None:
+    """Give an encoder a rule for photos that calls nothing a child, or with a large `weight` everything."""
+    from index_store.compliance.photo_rule import Network, PhotoModel, save_model
+
+    card = encoder_card(str(model))
+    (model / "minors").mkdir()
+    layer = np.zeros((card.dimension, 1), np.float32), np.array([weight], np.float32)
+    save_model(PhotoModel((Network((layer,)),), 1.0, 0.0), model / "minors")
+    (model / "minors" / "card.json").write_text(json.dumps({"version": "rule-1", "encoder": card.name}))
+
+
+# -- cards -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_card_says_dimension_and_preparation(plain_clip: Path, sentence_clip: Path, siglip: Path) -> None:
+    card = encoder_card(str(sentence_clip))
+    assert (card.dimension, card.photo_input, card.max_tokens) == (12, PhotoInput(32, squash=False), 16)
+    assert card.name == f"tiny-clip-{card.fingerprint[:8]}"
+    assert encoder_card(str(plain_clip)).photo_input == card.photo_input
+    other = encoder_card(str(siglip))
+    assert (other.dimension, other.photo_input, other.max_tokens) == (16, PhotoInput(32, squash=True), 8)
+
+
+def test_the_card_fills_in_what_configs_leave_out(sentence_clip: Path, tmp_path: Path) -> None:
+    # as transformers writes them: only what differs from the defaults; and as the first CLIP's files were
+    folder = shutil.copytree(sentence_clip, tmp_path / "model")
+    (folder / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    (folder / "processor_config.json").unlink()
+    (folder / "preprocessor_config.json").write_text(json.dumps({"size": 224, "crop_size": 224}))
+    card = encoder_card(str(folder))
+    assert (card.dimension, card.photo_input, card.max_tokens) == (512, PhotoInput(224, squash=False), 77)
+
+
+def test_a_dense_module_behind_sets_the_dimension(sentence_clip: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sentence_clip, tmp_path / "model")
+    modules = json.loads((folder / "modules.json").read_text())
+    more = [
+        ("1_Dense", "sentence_transformers.models.Dense"),
+        ("2_Normalize", "sentence_transformers.models.Normalize"),
+    ]
+    modules += [{"path": path, "type": kind} for path, kind in more]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Dense").mkdir()
+    (folder / "1_Dense" / "config.json").write_text(json.dumps({"in_features": 12, "out_features": 7}))
+    shutil.copy(folder / "model.safetensors", folder / "1_Dense")
+    assert encoder_card(str(folder)).dimension == 7
+
+
+def test_the_name_changes_with_the_weights_and_with_nothing_else(sentence_clip: Path, tmp_path: Path) -> None:
+    name = encoder_card(str(sentence_clip)).name
+    copy = shutil.copytree(sentence_clip, tmp_path / "tiny-clip")
+    (copy / "README.md").write_text("mine")
+    add_rule(copy, 0.0)
+    assert encoder_card(str(copy)).name == name
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-5] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    assert encoder_card(str(copy)).name != name
+
+
+def test_cards_and_lists_load_neither_numpy_nor_torch(sentence_clip: Path) -> None:
+    code = (
+        "import sys\n"
+        "from index_store.encoders.listing import list_encoders\n"
+        f"assert list_encoders([{str(sentence_clip)!r}])[1].usable\n"
+        "print(sorted({'numpy', 'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# -- what cannot be had ----------------------------------------------------------------------------------------------
+
+
+def damage_nothing_but_the_kind(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+
+
+def damage_the_first_module(folder: Path) -> None:
+    (folder / "modules.json").write_text(json.dumps([{"path": "", "type": "sentence_transformers.models.Bow"}]))
+
+
+def cut_the_weights_short(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def overwrite_the_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\xff" * 5000)
+
+
+def lose_the_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def spoil_the_config(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def spoil_a_number(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"model_type": "clip", "projection_dim": "wide"}))
+
+
+def lose_the_processor(folder: Path) -> None:
+    (folder / "processor_config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "line"),
+    [
+        (damage_nothing_but_the_kind, EncoderError, r"config\.json: the model is 'bert', not clip or siglip"),
+        (damage_the_first_module, EncoderError, r"modules\.json: begins with sentence_transformers\.models\.Bow"),
+        (cut_the_weights_short, WeightsError, r"model\.safetensors: has [\d,]+ bytes, its header says [\d,]+;"),
+        (overwrite_the_weights, WeightsError, r"model\.safetensors: is damaged"),
+        (lose_the_weights, WeightsError, r"has no model\.safetensors or pytorch_model\.bin;"),
+        (spoil_the_config, WeightsError, r"config\.json: is damaged"),
+        (spoil_a_number, WeightsError, r"tiny-clip: is damaged \(ValueError"),
+        (lose_the_processor, WeightsError, r"preprocessor_config\.json: is missing;"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_one_line_and_nothing_is_made(
+    damage: Callable[[Path], None], error: type[Exception], line: str, clip: Setting, photos: Place
+) -> None:
+    damage(clip.model)
+    with pytest.raises(error, match=line) as caught:
+        clip.library().index([photos])
+    assert str(caught.value).endswith("nothing was changed") and "\n" not in str(caught.value)
+    assert not os.path.exists(clip.store)
+
+
+def test_a_folder_of_something_else_is_no_encoder(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(WeightsError, match=r"card\.json: no encoder's card can be read here"):
+        encoder_card(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["clip-ViT-B-32", "openai/clip-vit-base-patch32"])
+def test_a_hub_name_that_is_not_here_says_what_to_do(name: str, hub: Path, tmp_path: Path, photos: Place) -> None:
+    with pytest.raises(EncoderError) as caught:
+        Library(str(tmp_path / "store"), name).index([photos])
+    assert str(caught.value) == (
+        f"{name} is not on this machine: fetch it with `imgsearch encoders --fetch {name}`, or put its files into a "
+        "folder and name that with --encoder; nothing was changed"
+    )
+    assert not (tmp_path / "store").exists()
+
+
+def test_fetching_is_refused_where_the_hubs_own_setting_forbids_it(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(
+        EncoderError, match=r"clip-ViT-B-32 is not on this machine, and HF_HUB_OFFLINE forbids to fetch"
+    ):
+        fetch("clip-ViT-B-32")
+
+
+def test_fetching_from_a_hub_that_cannot_be_reached_fails_soon_and_in_one_line(hub: Path) -> None:
+    code = "from index_store.neural.hub import fetch\nfetch('clip-ViT-B-32')"
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("index_store.errors.EncoderError: sentence-transformers/clip-ViT-B-32 cannot be fetched (")
+    assert last.endswith("put its files into a folder and name that with --encoder; nothing was changed")
+
+
+def test_fetching_takes_pickled_weights_only_where_there_are_no_others(
+    hub: Path, sentence_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    asked: list[bool] = []
+
+    def download(repository: str, *, cache_dir: Path, ignore_patterns: list[str], **_: object) -> None:
+        asked.append("*.bin" in ignore_patterns)
+        folder = cache_dir / "models--org--clip" / "snapshots" / "0123abcd"
+        if asked[-1]:
+            (put_into_cache(sentence_clip, cache_dir, repository) / "model.safetensors").unlink()
+        else:
+            (folder / "pytorch_model.bin").write_bytes(b"weights")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert fetch("org/clip").file_bytes == {"pytorch_model.bin": 7}
+    assert asked == [True, False]
+    assert fetch("org/clip").name.startswith("org/clip-")
+    assert len(asked) == 2
+
+
+# -- end to end ------------------------------------------------------------------------------------------------------
+
+
+def test_photos_are_found_in_the_order_of_their_cosines(clip: Setting, photos: Place) -> None:
+    assert clip.library().index([photos]).added == 5
+    searcher = Searcher(clip.store, encoder=str(clip.model), withhold=False)
+    answer = searcher.ask("a red dog")
+    (query,) = load_text_encoder(str(clip.model)).encode_texts(["a red dog"])
+    stored = searcher.store.embeddings([match.image_id or "" for match in answer.matches])
+    cosines = [float(stored[match.image_id or ""] @ query) for match in answer.matches]
+    assert len(cosines) == 5 and cosines == sorted(cosines, reverse=True)
+    assert [match.score for match in answer.matches] == pytest.approx([max(0.0, value) for value in cosines], abs=1e-5)
+    assert not answer.calibrated
+    assert searcher.ask("blue").matches  # the encoder that is open serves the next one
+
+
+def test_status_names_the_encoder_and_that_scores_are_cosines(clip: Setting, photos: Place) -> None:
+    clip.library().index([photos])
+    status = Library(clip.store).status()
+    assert (status.encoder, status.dimension) == (encoder_card(str(clip.model)).name, 12)
+    assert status.reranker == "cosine (uncalibrated)"
+
+
+def test_an_unchanged_run_opens_no_model(clip: Setting, photos: Place) -> None:
+    clip.library().index([photos])
+    code = (
+        "import sys\n"
+        "from index_store.indexing import Place\n"
+        "from index_store.upkeep import Library\n"
+        f"library = Library({clip.store!r}, {str(clip.model)!r}, unjudged=True)\n"
+        f"assert library.index([Place({photos.path!r})]).unchanged == 5\n"
+        "library.status()\n"
+        "print(sorted({'torch', 'transformers', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_two_encoders_live_in_one_store(clip: Setting, siglip: Path, photos: Place) -> None:
+    clip.library().index([photos])
+    Library(clip.store, str(siglip), unjudged=True).index([photos])
+    assert encoders_in(clip.store) == sorted(encoder_card(str(model)).name for model in (clip.model, siglip))
+    for model, dimension in ((clip.model, 12), (siglip, 16)):
+        searcher = Searcher(clip.store, encoder=str(model), withhold=False)
+        assert (len(searcher.ask("a red dog").matches), searcher.store.manifest.dimension) == (5, dimension)
+    with pytest.raises(StoreError, match="holds several encoders"):
+        Searcher(clip.store).ask("a red dog")
+
+
+def test_a_reranker_in_the_encoders_folder_calibrates_its_scores(clip: Setting, photos: Place) -> None:
+    clip.library().index([photos])
+    always = Curve(np.array([-1.0, 1.0], np.float32), np.array([0.25, 0.25], np.float32))
+    name = encoder_card(str(clip.model)).name
+    write_reranker(
+        clip.model / "reranker", Reranker("cosine", {}, always, always, name, 12, "", 0.1, {"model": "flat"})
+    )
+    answer = Searcher(clip.store, encoder=str(clip.model), withhold=False).ask("a red dog")
+    assert (answer.calibrated, [match.score for match in answer.matches]) == (True, [0.25] * 5)
+    assert clip.library().status().reranker.startswith("flat-")
+
+
+def test_a_model_in_the_hubs_cache_is_found_again_by_the_store_alone(
+    hub: Path, sentence_clip: Path, tmp_path: Path, photos: Place
+) -> None:
+    put_into_cache(sentence_clip, hub, "sentence-transformers/clip-ViT-B-32")
+    store = str(tmp_path / "store")
+    Library(store, "clip-ViT-B-32", unjudged=True).index([photos])
+    card = encoder_card("sentence-transformers/clip-ViT-B-32")
+    assert encoders_in(store) == [card.name] and card.name == f"clip-ViT-B-32-{card.fingerprint[:8]}"
+    assert len(Searcher(store, withhold=False).ask("a red dog").matches) == 5
+    assert Library(store, unjudged=True).index().unchanged == 5
+
+
+def test_a_refresh_does_not_mix_another_encoder_into_a_store(clip: Setting, photos: Place) -> None:
+    clip.library().index([photos])
+    with pytest.raises(EncoderError, match="no encoder is called tiny-clip-"):
+        Library(clip.store, unjudged=True).index()
+    with pytest.raises(EncoderError, match="no encoder is called tiny-clip-"):
+        Searcher(clip.store, withhold=False).ask("a red dog")
+
+
+def test_a_store_of_another_model_of_the_same_name_is_refused(clip: Setting, photos: Place, tmp_path: Path) -> None:
+    clip.library().index([photos])
+    other = make_clip(tmp_path / "elsewhere" / "tiny-clip", seed=1)
+    with pytest.raises(StoreError, match=r"was built with the encoder tiny-clip-\w{8}, not with tiny-clip-\w{8};"):
+        Searcher(clip.store, encoder=str(other)).ask("a red dog")
+
+
+def test_the_cosine_is_shown_as_it_is_and_its_negative_half_as_nothing() -> None:
+    rows = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0], [-1.0, 0.0]], np.float32)
+    scores = CosineScorer().score(np.array([0.6, 0.8], np.float32), rows)
+    np.testing.assert_allclose(scores, [0.6, 1.0, 0.0, 0.0], atol=1e-6)
+
+
+# -- photos that nobody judged ---------------------------------------------------------------------------------------
+
+
+def test_without_a_rule_for_photos_nothing_is_indexed(clip: Setting, photos: Place) -> None:
+    with pytest.raises(WeightsError) as caught:
+        clip.library(unjudged=False).index([photos])
+    advice = f"imgsearch train minors DATA --unseen-share 1 --encoder {clip.model} --output {clip.model}/minors"
+    assert str(caught.value) == (
+        f"no rule for photos belongs to the encoder {encoder_card(str(clip.model)).name}: train one with `{advice}`, "
+        "or index with --no-policy, which withholds its photos until there is one; nothing was changed"
+    )
+    assert not os.path.exists(clip.store)
+
+
+def test_photos_that_nobody_judged_are_withheld_until_a_rule_is_there(clip: Setting, photos: Place) -> None:
+    assert clip.library().index([photos]).withheld == 5
+    answer = Searcher(clip.store, encoder=str(clip.model)).ask("a red dog")
+    assert len(answer.matches) == 5 and all(match.withheld for match in answer.matches)
+    assert {photo.verdict.reason for photo in clip.library().withheld()} == {"not judged"}
+    add_rule(clip.model, weight=-20.0)
+    report = clip.library(unjudged=False).index([photos])
+    assert (report.encoded, report.withheld) == (0, 0)
+    assert not any(match.withheld for match in Searcher(clip.store, encoder=str(clip.model)).ask("a red dog").matches)
+
+
+def test_a_rule_is_not_switched_off_by_allowing_unjudged_photos(clip: Setting, photos: Place) -> None:
+    add_rule(clip.model, weight=20.0)
+    clip.library(unjudged=True).index([photos])
+    assert {photo.verdict.rule for photo in clip.library().withheld()} == {"rule-1"}
+
+
+def test_a_mandatory_policy_allows_no_unjudged_photos(clip: Setting, photos: Place, tmp_path: Path) -> None:
+    import index_store.compliance.policy as policy
+
+    shipped = (Path(policy.__file__).parent / "policy.toml").read_text()
+    (tmp_path / "policy.toml").write_text(shipped.replace("mandatory = false", "mandatory = true"))
+    with pytest.raises(PolicyError, match="the policy is mandatory"):
+        Library(clip.store, str(clip.model), tmp_path / "policy.toml", unjudged=True).index([photos])
+
+
+# -- the list --------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_says_what_is_here_and_what_is_missing(hub: Path, sentence_clip: Path, tmp_path: Path) -> None:
+    put_into_cache(sentence_clip, hub, "sentence-transformers/clip-ViT-B-32")
+    put_into_cache(sentence_clip, hub, "me/another")
+    bert = put_into_cache(sentence_clip, hub, "me/bert")
+    (bert / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    listed = {row.encoder: row for row in list_encoders([str(nothing)])}
+    assert list(listed) == [DEFAULT_ENCODER, str(nothing), *HUB_NAMES, "me/another"]
+    assert {name for name, row in listed.items() if row.usable} == {DEFAULT_ENCODER, "clip-ViT-B-32", "me/another"}
+    cached = listed["clip-ViT-B-32"]
+    assert (cached.name, cached.dimension) == (encoder_card("clip-ViT-B-32").name, 12)
+    assert (cached.reranker, cached.photo_rule) == (False, False)
+    assert listed["clip-ViT-L-14"].missing == "imgsearch encoders --fetch clip-ViT-L-14"
+    assert "no encoder's card can be read here" in listed[str(nothing)].missing
+
+
+def test_the_list_names_a_package_that_is_not_installed(
+    hub: Path, sentence_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "sentence_transformers" else find(name)
+    )
+    (listed,) = [row for row in list_encoders([str(sentence_clip)]) if row.kind == "folder"]
+    assert listed.missing == "pip install sentence-transformers"
+
+
+def test_photos_come_with_their_own_aspect_ratio(sentence_clip: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from index_store.photos import open_photo
+
+    Image.new("RGB", (200, 100)).save(tmp_path / "wide.png")
+    encoder = load_photo_encoder(str(sentence_clip))
+    opened = open_photo(str(tmp_path / "wide.png"), encoder.photo_input)
+    assert opened.pixels.shape == (32, 64, 3)
+    assert encoder.encode_photos([opened.pixels]).shape == (1, 12)
+
+
+def test_the_list_counts_only_what_says_that_it_belongs_to_the_encoder(clip: Setting, hub: Path) -> None:
+    add_rule(clip.model, 0.0)
+    (clip.model / "reranker").mkdir()
+    (clip.model / "reranker" / "card.json").write_text(json.dumps({"encoder": "another"}))
+    (listed,) = [row for row in list_encoders([str(clip.model)]) if row.kind == "folder"]
+    assert (listed.photo_rule, listed.reranker) == (True, False)

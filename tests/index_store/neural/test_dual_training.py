@@ -1,0 +1,217 @@
+"""Real training, export and encoding, on photos of plain colours and with bases made on the spot."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("onnx", reason="exporting needs onnx: pip install 'imgsearch-cli[train]'")
+
+from PIL import Image  # noqa: E402
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
+
+from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder  # noqa: E402
+from index_store.errors import DataError, EncoderError, WeightsError  # noqa: E402
+from index_store.neural.bases import PhotoBase, TextBase  # noqa: E402
+from index_store.neural.dual_data import Tokens, load_view  # noqa: E402
+from index_store.neural.dual_judging import recall_at  # noqa: E402
+from index_store.neural.dual_learning import contrastive_loss, drop_words, pseudo_features  # noqa: E402
+from index_store.neural.dual_model import HeadShape, fit_reduction  # noqa: E402
+from index_store.neural.dual_training import EncoderTraining, train_encoder  # noqa: E402
+from index_store.neural.torchvision_shim import declare_missing_operators  # noqa: E402
+
+SIDE = 32
+COLOURS = {"red": (230, 20, 20), "green": (20, 200, 30), "blue": (20, 40, 220), "white": (245, 245, 245)}
+WORDS = ["[PAD]", *(f"[unused{number}]" for number in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS += [f"filler{number}" for number in range(len(WORDS), 1000)] + ["a", "photo", "of", "wall", *COLOURS]
+
+TINY = EncoderTraining(
+    seed=3,
+    validation_share=0.0,
+    views=2,
+    heads=2,
+    head=HeadShape(dimension=16, hidden=16, input_dropout=0.0, hidden_dropout=0.0),
+    dimension=16,
+    warmup_epochs=60,
+    warmup_batch=4,
+    epochs=2,
+    batch=4,
+    classes_per_batch=2,
+    word_dropout=0.0,
+)
+
+
+def tiny_bases(folder: Path) -> tuple[PhotoBase, TextBase]:
+    """Make a photo trunk of two convolutions and a BERT of one layer."""
+    declare_missing_operators()
+    transformers = pytest.importorskip("transformers", reason="the text base is a BERT of transformers")
+    torch.manual_seed(0)
+    front = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, stride=4), torch.nn.ReLU6())
+    tail = torch.nn.Sequential(torch.nn.Conv2d(8, 24, 3), torch.nn.ReLU6())
+    photo = PhotoBase("tiny", front, tail, SIDE, 24, torch.randn(3, 24), ["red wall", "green wall", "blue wall"])
+    sizes = {"vocab_size": len(WORDS), "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.BertConfig(**sizes, intermediate_size=64, max_position_embeddings=64)
+    config._attn_implementation = "eager"
+    bert = transformers.BertModel(config, add_pooling_layer=False).eval()
+    return photo, TextBase("tiny", bert, tiny_tokenizer(folder / "tokenizer.json"), 64)
+
+
+def tiny_tokenizer(path: Path) -> Path:
+    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 102), ("[CLS]", 101))
+    tokenizer.save(str(path))
+    return path
+
+
+def colour_data(folder: Path) -> Path:
+    """Write eight photos of four colours in the layout of flickr8k_pretrain."""
+    (folder / "images").mkdir(parents=True)
+    lines = ["image\tcaption_id\tcaption"]
+    for shade in range(2):
+        for name, colour in COLOURS.items():
+            image = f"{name}{shade}.png"
+            pixels = [max(0, value - 15 * shade) for value in colour]
+            Image.new("RGB", (40, 30), tuple(pixels)).save(folder / "images" / image)
+            lines += [f"{image}\t{image}#0\ta {name} wall", f"{image}\t{image}#1\ta photo of a {name} wall"]
+    (folder / "captions.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def silent(done: int, total: int, note: str) -> None:
+    assert 0 < done <= total
+    assert note
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    report = train_encoder(colour_data(folder / "data"), folder / "made", TINY, silent, bases=tiny_bases(folder))
+    assert (report.photos, report.captions, report.shipped, report.curve) == (8, 16, None, ())
+    return folder / "made"
+
+
+def test_trained_folder_finds_each_colour_by_its_word(trained: Path) -> None:
+    texts = load_text_encoder(str(trained)).encode_texts([f"a {name} wall" for name in COLOURS])
+    photos = [np.full((SIDE, SIDE, 3), colour, dtype=np.uint8) for colour in COLOURS.values()]
+    found = (texts @ load_photo_encoder(str(trained)).encode_photos(photos).T).argmax(axis=1)
+    assert found.tolist() == [0, 1, 2, 3]
+
+
+def test_export_agrees_with_the_towers_it_was_made_from(trained: Path) -> None:
+    parity = json.loads((trained / "card.json").read_text(encoding="utf-8"))["parity_cosine"]
+    assert parity["text"]["least"] >= 0.99
+    assert parity["photo"]["least"] >= 0.99
+
+
+def test_card_names_the_training_and_the_fingerprint(trained: Path) -> None:
+    card = encoder_card(str(trained))
+    facts = json.loads((trained / "card.json").read_text(encoding="utf-8"))
+    assert card.name == f"lite2-minilm-{card.fingerprint[:8]}"
+    assert (card.dimension, card.photo_input.side) == (16, SIDE)
+    assert facts["training"]["seed"] == 3
+    assert facts["data"] == {"photos": 8, "captions": 16, "held_out_photos": 0}
+
+
+def test_held_out_photos_are_measured_after_every_epoch(tmp_path: Path) -> None:
+    config = replace(TINY, validation_share=0.4, warmup_epochs=1)
+    report = train_encoder(
+        colour_data(tmp_path / "data"), tmp_path / "made", config, silent, bases=tiny_bases(tmp_path)
+    )
+    assert [point.epoch for point in report.curve] == [1, 2]
+    assert report.shipped is not None
+    assert report.photos + report.shipped.gallery == 8
+
+
+def test_training_goes_on_from_a_folder_made_before(trained: Path, tmp_path: Path) -> None:
+    data, bases = colour_data(tmp_path / "data"), tiny_bases(tmp_path)
+    report = train_encoder(data, tmp_path / "made", replace(TINY, epochs=1), silent, start=trained, bases=bases)
+    texts = load_text_encoder(str(report.folder)).encode_texts([f"a {name} wall" for name in COLOURS])
+    photos = [np.full((SIDE, SIDE, 3), colour, dtype=np.uint8) for colour in COLOURS.values()]
+    found = (texts @ load_photo_encoder(str(report.folder)).encode_photos(photos).T).argmax(axis=1)
+    assert found.tolist() == [0, 1, 2, 3]  # one epoch alone, from fresh heads, does not get there
+
+
+def test_a_start_of_another_build_is_refused(trained: Path, tmp_path: Path) -> None:
+    data, bases = colour_data(tmp_path / "data"), tiny_bases(tmp_path)
+    with pytest.raises(EncoderError, match=r"towers\.pt: does not fit this configuration"):
+        train_encoder(data, tmp_path / "made", replace(TINY, heads=3), silent, start=trained, bases=bases)
+    with pytest.raises(WeightsError, match=r"towers\.pt: holds no towers to start from"):
+        train_encoder(data, tmp_path / "made", TINY, silent, start=tmp_path, bases=bases)
+
+
+def test_an_unknown_base_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match="no photo base is called vgg: choose from efficientnet-lite2"):
+        train_encoder(colour_data(tmp_path / "data"), tmp_path / "made", EncoderTraining(photo_base="vgg"), silent)
+    assert not (tmp_path / "made").exists()
+
+
+def test_too_few_photos_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="0 photos are left to train on; 4 are the least"):
+        train_encoder(colour_data(tmp_path / "data"), tmp_path, EncoderTraining(validation_share=1.0), silent)
+
+
+def test_loss_of_two_orthogonal_pairs_is_what_the_formula_gives() -> None:
+    rows, owner = torch.eye(2), torch.tensor([0, 1])
+    loss = contrastive_loss(rows, rows, owner, torch.tensor(1.0), smoothing=0.0)
+    assert float(loss) == pytest.approx(2 * np.log(1 + np.exp(-1.0)), abs=1e-6)
+
+
+def test_loss_spreads_a_photo_over_all_its_texts() -> None:
+    photos, texts = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    loss = contrastive_loss(photos, texts, torch.tensor([0, 0, 1]), torch.tensor(1.0), smoothing=0.0)
+    to_photo = np.log(1 + np.exp(-1.0))
+    first = -np.log(np.e / (2 * np.e + 1))  # half of it for either of its texts
+    second = -np.log(np.e / (np.e + 2))
+    assert float(loss) == pytest.approx(to_photo + (first + second) / 2, abs=1e-6)
+
+
+def test_recall_counts_photos_ahead_of_the_own_one() -> None:
+    photos = torch.eye(3)
+    texts = torch.tensor([[0.9, 0.1, 0.0], [0.9, 0.5, 0.1]])
+    assert recall_at(texts, photos, torch.tensor([0, 1])) == (0.5, 1.0, 1.0)
+
+
+def test_pseudo_features_have_the_photos_mean_and_spread() -> None:
+    torch.manual_seed(1)
+    pooled = 3.0 + 0.3 * torch.randn(500, 4)
+    disguised = pseudo_features(torch.randn(300, 4), pooled)
+    assert torch.allclose(disguised.mean(dim=0), pooled.mean(dim=0), atol=1e-3)
+    assert torch.allclose(disguised.std(dim=0), pooled.std(dim=0), atol=1e-2)
+
+
+def test_reduction_keeps_dot_products_of_vectors_in_a_plane() -> None:
+    torch.manual_seed(2)
+    plane = torch.linalg.qr(torch.randn(10, 2))[0].T
+    photos, texts = torch.randn(40, 2) @ plane, torch.randn(40, 2) @ plane
+    reduction = fit_reduction(photos, texts, 2)
+    assert torch.allclose((texts @ reduction) @ (photos @ reduction).T, texts @ photos.T, atol=1e-4)
+
+
+def test_word_dropout_leaves_special_tokens_alone() -> None:
+    tokens = Tokens(torch.tensor([[101, 2000, 3000, 102, 0]]), torch.tensor([[1, 1, 1, 1, 0]]))
+    dropped = drop_words(tokens, 1.0, torch.Generator().manual_seed(0))
+    assert dropped.ids.tolist() == [[101, 103, 103, 102, 0]]
+    assert dropped.mask.tolist() == [[1, 0, 0, 1, 0]]
+
+
+def test_views_of_a_photo_are_plain_mirrored_and_varied(tmp_path: Path) -> None:
+    path = tmp_path / "half.png"
+    Image.fromarray(np.repeat(np.array([[[0] * 3, [200] * 3]], dtype=np.uint8), 2, axis=0)).save(path)
+    plain, mirrored, varied = (load_view(path, SIDE, view, seed=0) for view in range(3))
+    assert np.array_equal(mirrored, plain[:, ::-1])
+    assert varied.shape == (SIDE, SIDE, 3)
+    assert np.array_equal(varied, load_view(path, SIDE, 2, seed=0))
+    assert not np.array_equal(varied, plain)
+
+
+def test_torchvision_can_be_imported_after_the_shim() -> None:
+    declare_missing_operators()
+    declare_missing_operators()
+    assert pytest.importorskip("torchvision", reason="torchvision is not installed").__version__
