@@ -153,15 +153,17 @@ def test_two_writers_never_mix(index, photos, tmp_path):
 def test_an_interrupted_run_leaves_a_usable_index_that_the_next_completes(imgsearch, demo, tmp_path, sent):
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i in range(60):
-        for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
+    for i in range(150):
+        for name in ("chelsea.png", "rocket.jpg"):
             target = folder / f"{i}-{name}"
             shutil.copyfile(demo / "test_images" / name, target)
             with target.open("ab") as file:
                 file.write(str(i).encode())
     program = str(Path(sys.executable).with_name("imgsearch"))
     run = subprocess.Popen([program, "index", str(folder), "--store", str(tmp_path / "store")], stderr=subprocess.PIPE)
-    time.sleep(4)
+    while not (tmp_path / "store" / "chroma.sqlite3").exists():
+        time.sleep(0.05)
+    time.sleep(1.5)
     os.kill(run.pid, sent)
     code = run.wait(timeout=60)
     assert code in {signal.SIGINT: (130,), signal.SIGTERM: (143,), signal.SIGKILL: (-9,)}[sent]
@@ -169,4 +171,4 @@ def test_an_interrupted_run_leaves_a_usable_index_that_the_next_completes(imgsea
         assert imgsearch("query", "a cat", "--store", tmp_path / "store").returncode in {0, 1, 2}
     done = imgsearch("index", folder, "--store", tmp_path / "store")
     assert done.returncode == 0, done.stderr
-    assert photo_count(imgsearch, tmp_path) == 180
+    assert photo_count(imgsearch, tmp_path) == 300

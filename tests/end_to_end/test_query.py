@@ -145,7 +145,8 @@ def test_a_reader_that_leaves_early_is_no_error(demo, imgsearch):
     program = Path(sys.executable).with_name("imgsearch")
     command = f"{program} query 'a cat' --min-score 0 --format paths --store {demo / 'store'} | head -n 1"
     done = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, cwd=demo)
-    assert (done.stdout, done.stderr) == (CAT + "\n", "")
+    assert done.stdout == CAT + "\n"
+    assert done.stderr in {"", NOTICE + "\n"}  # the rule for photos may withhold one of the others
 
 
 def test_a_batch_answers_in_order_and_survives_a_bad_line(demo, imgsearch):
