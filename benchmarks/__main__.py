@@ -20,15 +20,15 @@ def main() -> None:
     if not chosen.data.is_dir():
         parser.error(f"{chosen.data}: the photos are not there; name another folder of the same layout with --data")
     rows = []
-    if chosen.only != "speed":
-        rows += quality.retrieval(chosen.data) + quality.reranker_card()
-    if chosen.only != "quality":
-        with tempfile.TemporaryDirectory() as work:
+    with tempfile.TemporaryDirectory() as work:
+        if chosen.only != "speed":
+            rows += quality.retrieval(chosen.data) + quality.reranker(chosen.data, Path(work))
+        if chosen.only != "quality":
             rows += speed.cold_query(chosen.data / "test_images", Path(work))
             rows += speed.index_throughput(chosen.data / "test_images", Path(work))
             rows += speed.decoding(Path(work))
             rows += speed.index_memory(chosen.data / "train_images", Path(work))
-        rows += speed.reranking()
+            rows += speed.reranking()
     show(rows, chosen.json)
 
 

@@ -38,6 +38,8 @@ from index_store.neural.dual_model import DualModel, Heads, HeadShape, PhotoTowe
 
 FAMILY = "lite2-minilm"
 CLASS_CAPTION = "a photo of a {}"
+BASE_LICENCES = {"efficientnet-lite2": "Apache-2.0", "all-MiniLM-L6-v2": "Apache-2.0"}
+"""The licences of the bases that have a name here."""
 LEAST_PHOTOS = 4
 CHECKPOINT_FILE = "towers.pt"
 
@@ -180,6 +182,7 @@ def write_encoder(
             "photo_input": {"side": photo_base.side, "squash": True},
             "max_tokens": _MAX_TOKENS,
             "bases": {"photo": photo_base.name, "text": text_base.name},
+            "licences": {name: BASE_LICENCES.get(name, "not known") for name in (photo_base.name, text_base.name)},
             "training": asdict(config),
             "data": {
                 "photos": len(training),
