@@ -122,7 +122,10 @@ def _resnet_state(path: Path, fetch: bool) -> dict[str, Any]:
             except Exception as error:  # damaged pickles raise nearly anything
                 raise WeightsError(f"{place}: is no state of ResNet-18 ({type(error).__name__})") from error
     if fetch:
-        url = f"https://download.pytorch.org/models/{RESNET_FILE}"
+        declare_missing_operators()
+        from torchvision.models import ResNet18_Weights
+
+        url = ResNet18_Weights.IMAGENET1K_V1.url
         try:
             return dict(torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False))
         except OSError as error:
