@@ -13,10 +13,15 @@ from pathlib import Path
 
 def main(folder: str, text: str) -> None:
     """Answer one query."""
+    from index_store.neural.torchvision_shim import declare_missing_operators
+
+    declare_missing_operators()  # without it sentence-transformers cannot be imported beside a CPU build of torch
+    _answer(folder, text)
+
+
+def _answer(folder: str, text: str) -> None:
     import chromadb
     from sentence_transformers import SentenceTransformer
-
-    import index_store.neural.torchvision_shim  # noqa: F401  (without it the import below fails beside a CPU torch)
 
     model = SentenceTransformer(str(minilm_folder()), device="cpu")
     collection = chromadb.PersistentClient(folder).get_collection("photos")
