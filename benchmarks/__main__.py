@@ -25,7 +25,7 @@ def main() -> None:
             rows += quality.retrieval(chosen.data) + quality.reranker(chosen.data, Path(work))
         if chosen.only != "quality":
             rows += speed.cold_query(chosen.data / "test_images", Path(work))
-            rows += speed.index_throughput(chosen.data / "test_images", Path(work))
+            rows += speed.index_throughput(chosen.data / "train_images", Path(work))
             rows += speed.decoding(Path(work))
             rows += speed.index_memory(chosen.data / "train_images", Path(work))
             rows += speed.reranking()

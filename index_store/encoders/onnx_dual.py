@@ -132,6 +132,7 @@ def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSessi
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or _usable_cores()
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoders need the cores meanwhile
     options.log_severity_level = 4  # warnings of the runtime mean nothing to people who search photos
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
