@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,8 +22,6 @@ from index_store.store import ImageStore
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, PhotoEncoder, PhotoInput
-
-logger = logging.getLogger(__name__)
 
 Judge = Callable[["Embeddings"], Sequence[Verdict]]
 """The compliance rule for photos: one verdict for each embedding, in order."""

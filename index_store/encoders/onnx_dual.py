@@ -25,18 +25,11 @@ PHOTO_BATCH = 16
 """Photos in one run of the tower: more brings no speed on two cores, and 16 need about 100 MB."""
 
 
-class OnnxTextEncoder:
-    """The text half: tokenizer and text tower."""
+class _Half:
+    """What both halves know of themselves from the card."""
 
-    def __init__(self, card: EncoderCard, *, threads: int | None = None) -> None:
-        """Open tokenizer and tower.
-
-        Raises:
-            WeightsError: a file is missing or damaged.
-        """
+    def __init__(self, card: EncoderCard) -> None:
         self._card = card
-        self._tokenizer = _open_tokenizer(weight_file(card, TOKENIZER_FILE), card.max_tokens)
-        self._session = _open_session(weight_file(card, TEXT_FILE), threads)
 
     @property
     def name(self) -> str:
@@ -47,6 +40,20 @@ class OnnxTextEncoder:
     def dimension(self) -> int:
         """The length of an embedding."""
         return self._card.dimension
+
+
+class OnnxTextEncoder(_Half):
+    """The text half: tokenizer and text tower."""
+
+    def __init__(self, card: EncoderCard, *, threads: int | None = None) -> None:
+        """Open tokenizer and tower.
+
+        Raises:
+            WeightsError: a file is missing or damaged.
+        """
+        super().__init__(card)
+        self._tokenizer = _open_tokenizer(weight_file(card, TOKENIZER_FILE), card.max_tokens)
+        self._session = _open_session(weight_file(card, TEXT_FILE), threads)
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Return one unit row for each text, in order; what is longer than the model's maximum is cut."""
@@ -69,7 +76,7 @@ class OnnxTextEncoder:
         return _run(self._session, {"input_ids": input_ids, "attention_mask": attention_mask})
 
 
-class OnnxPhotoEncoder:
+class OnnxPhotoEncoder(_Half):
     """The photo half: the photo tower, which normalises pixels itself."""
 
     def __init__(self, card: EncoderCard, *, threads: int | None = None) -> None:
@@ -78,18 +85,8 @@ class OnnxPhotoEncoder:
         Raises:
             WeightsError: its file is missing or damaged.
         """
-        self._card = card
+        super().__init__(card)
         self._session = _open_session(weight_file(card, PHOTO_FILE), threads)
-
-    @property
-    def name(self) -> str:
-        """The encoder's name with its fingerprint."""
-        return self._card.name
-
-    @property
-    def dimension(self) -> int:
-        """The length of an embedding."""
-        return self._card.dimension
 
     @property
     def photo_input(self) -> PhotoInput:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,17 +15,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
     Pair = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class PairMetrics:
-    """Metrics over `count` pairs by name; `tau_*` are left out where nobody judged or all scores are one."""
-
-    count: int
-    values: Mapping[str, float]
-
-    def __getitem__(self, name: str) -> float:
-        return self.values[name]
 
 
 def measure_pairs(scores: Vector, relevance: Vector) -> dict[str, float]:

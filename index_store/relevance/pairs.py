@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -97,8 +97,3 @@ def require_finite(what: str, vectors: Vectors) -> None:
         named = ", ".join(vectors.names[place] for place in broken[:5])
         more = f" and {len(broken) - 5:,} more" if len(broken) > 5 else ""
         raise DataError(f"NaN or infinity in the {what} vectors of {named}{more}; nothing can be learned from these")
-
-
-def relevance_by_pair(examples: Sequence[Example]) -> Mapping[tuple[str, str], float]:
-    """Return the relevance of each pair of photo and text."""
-    return {(example.image, example.query_id): example.relevance for example in examples}
