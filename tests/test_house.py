@@ -15,13 +15,13 @@ ROOT = Path(__file__).parents[1]
 DOORS = {
     "PIL": {"index_store/photos.py", "index_store/neural/dual_data.py"},  # the latter varies photos for training
     "chromadb": {"index_store/store.py"},
-    "spacy": {"index_store/compliance/lemmas.py"},
+    "spacy": {"index_store/compliance/lemmas.py", "index_store/neural/word_vectors.py"},  # the latter for its vectors
     "pathspec": {"index_store/finding.py"},
     "filelock": {"index_store/locking.py"},
     "rawpy": {"index_store/raw.py"},
     "pillow_heif": {"index_store/photos.py"},
     "tokenizers": {"index_store/encoders/onnx_dual.py", "index_store/neural/dual_data.py"},
-    "rich": {"imgsearch_cli/render.py", "imgsearch_cli/progress.py"},
+    "rich": {f"imgsearch_cli/{name}.py" for name in ("writing", "render", "render_store", "render_models", "progress")},
 }
 """Heavy libraries and the files that may import them."""
 

@@ -26,7 +26,7 @@ def check(
     imgsearch check
     imgsearch check --repair && imgsearch index
     """
-    from imgsearch_cli.render import render_findings
+    from imgsearch_cli.render_store import render_findings
     from index_store.upkeep import Library
 
     findings, mended = Library(store, encoder, wait=wait).check(repair=repair)

@@ -9,23 +9,22 @@ from imgsearch_cli.options import format_option
 
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(), metavar="[FOLDER]...")
-@click.option(
-    "--fetch", metavar="NAME", help="First fetch a CLIP or SigLIP model from the hub: the one command that asks it."
-)
+@click.option("--fetch", metavar="NAME", help="First fetch a CLIP or SigLIP model from the hub.")
 @format_option("table", "jsonl")
 def encoders(folders: tuple[str, ...], fetch: str | None, output_format: str) -> None:
     """List the encoders that can be used here, and what is missing for the rest.
 
     Listed are the encoder that ships, those in FOLDER..., and CLIP and SigLIP models: the ones in the hub's local
-    cache, and some that can be fetched. Without a reranker of its own an encoder's scores are bare similarities;
-    without a rule for photos its photos are withheld.
+    cache, and some that can be fetched; `imgsearch train encoder` makes others from the bases that its --help names.
+    Without a reranker of its own an encoder's scores are bare similarities; without a rule for photos its photos are
+    withheld.
 
     \b
     imgsearch encoders
     imgsearch encoders ./my-encoder --format jsonl
     imgsearch encoders --fetch clip-ViT-B-32
     """
-    from imgsearch_cli.render import render_encoders
+    from imgsearch_cli.render_models import render_encoders
     from index_store.encoders.listing import list_encoders
 
     if fetch is not None:

@@ -46,7 +46,7 @@ def evaluate(
     imgsearch evaluate ../shared/data/with_sense --subset test --format jsonl --write-run run.txt
     """
     from imgsearch_cli.progress import progress_bar
-    from imgsearch_cli.render import render_evaluation
+    from imgsearch_cli.render_models import render_evaluation
     from index_store.relevance import evaluation
 
     quiet = context.obj["quiet"]

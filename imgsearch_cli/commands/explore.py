@@ -29,7 +29,7 @@ def explore(context: click.Context, data: Path, report: Path, encoder: str | Non
     \b
     imgsearch explore ../shared/data/with_sense --report ./report
     """
-    from imgsearch_cli.render import render_facts
+    from imgsearch_cli.writing import render_facts
     from index_store.relevance.explore import explore_judgements
     from index_store.relevance.report import write_exploration
 

@@ -63,7 +63,7 @@ def index(
     imgsearch index
     """
     from imgsearch_cli.progress import progress_bar
-    from imgsearch_cli.render import render_index_report, render_plan, render_skipped
+    from imgsearch_cli.render_store import render_index_report, render_plan, render_skipped
     from index_store.indexing import IndexOptions, Place
     from index_store.records import FindOptions
     from index_store.upkeep import Library

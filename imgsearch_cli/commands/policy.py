@@ -37,7 +37,7 @@ def check(context: click.Context, texts: tuple[str, ...], output_format: str, po
     imgsearch policy check "baby elephant" "two boys with water guns"
     imgsearch policy check --format jsonl - < queries.txt
     """
-    from imgsearch_cli.render import render_policy_check
+    from imgsearch_cli.render_store import render_policy_check
     from index_store.compliance.policy import load_policy
     from index_store.compliance.texts import TextRule
 
@@ -63,7 +63,7 @@ def list_(store: str | None, encoder: str | None, policy_file: Path | None, outp
     imgsearch policy list
     imgsearch policy list --log
     """
-    from imgsearch_cli.render import render_decisions, render_withheld
+    from imgsearch_cli.render_store import render_decisions, render_withheld
     from index_store.upkeep import Library
 
     library = Library(store, encoder, policy_file)

@@ -21,7 +21,7 @@ def status(store: str | None, encoder: str | None, policy_file: Path | None, out
     imgsearch status
     imgsearch status --store ~/photos.store --format jsonl
     """
-    from imgsearch_cli.render import render_status
+    from imgsearch_cli.render_store import render_status
     from index_store.upkeep import Library
 
     render_status(Library(store, encoder, policy_file).status(), output_format)

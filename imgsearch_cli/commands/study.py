@@ -51,7 +51,7 @@ def study(
     imgsearch study ../shared/data/with_sense --report ./report
     """
     from imgsearch_cli.progress import progress_bar
-    from imgsearch_cli.render import render_study
+    from imgsearch_cli.render_models import render_study
     from index_store.relevance.report import write_study
     from index_store.relevance.sources import SourceOptions
     from index_store.relevance.study import StudyOptions, run_study

@@ -50,7 +50,7 @@ def minors(
         --evaluate ../shared/data/with_sense
     """
     from imgsearch_cli.progress import progress_bar
-    from imgsearch_cli.render import render_photo_rule
+    from imgsearch_cli.render_models import render_photo_rule
     from index_store.compliance.learning_data import gather, gather_judged
     from index_store.compliance.training import PhotoRuleTraining, train_photo_rule
 

@@ -90,7 +90,7 @@ def reranker(
     imgsearch train reranker ../shared/data/with_sense --output ./ridge --model ridge --target majority
     """
     from imgsearch_cli.progress import progress_bar
-    from imgsearch_cli.render import render_training
+    from imgsearch_cli.render_models import render_training
     from index_store.relevance.training import TrainingOptions, train_reranker
 
     if no_policy:

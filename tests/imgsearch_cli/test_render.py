@@ -7,7 +7,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from imgsearch_cli.render import answer_table, printable, relative, render_answer, render_plan, render_skipped
+from imgsearch_cli.render import answer_table, render_answer
+from imgsearch_cli.render_store import render_plan, render_skipped
+from imgsearch_cli.writing import printable, relative
 from index_store.planning import IndexPlan
 from index_store.records import Answer, Match, Skipped
 

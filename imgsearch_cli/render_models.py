@@ -1,0 +1,151 @@
+"""What encoders, train, evaluate and study show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from imgsearch_cli.writing import printable, render_facts, stdout_console, write_json
+
+if TYPE_CHECKING:
+    from index_store.compliance.training import PhotoRuleReport
+    from index_store.encoders.listing import ListedEncoder
+    from index_store.neural.dual_training import EncoderReport
+    from index_store.relevance.evaluation import EvaluationReport
+    from index_store.relevance.study import Study
+    from index_store.relevance.training import TrainingReport
+
+
+def render_encoders(encoders: Sequence[ListedEncoder], output_format: str) -> None:
+    """Write what can be used as an encoder here, and what is missing for the rest."""
+    if output_format == "jsonl":
+        for encoder in encoders:
+            row = {name: getattr(encoder, name) for name in encoder.__dataclass_fields__}
+            write_json({**row, "usable": encoder.usable, "missing": encoder.missing or None})
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("encoder", "kind", "dimension", "reranker", "photo rule"):
+        table.add_column(column, no_wrap=column != "encoder")
+    table.add_column("here", overflow="fold", ratio=1)
+    for encoder in encoders:
+        told = [str(encoder.dimension), *("yes" if has else "no" for has in (encoder.reranker, encoder.photo_rule))]
+        here = f"needs: {encoder.missing}" if encoder.missing else f"usable, as {encoder.name}"
+        cells = told if encoder.name else [""] * 3
+        table.add_row(Text(printable(encoder.encoder)), encoder.kind, *cells, Text(printable(here)))
+    stdout_console().print(table)
+
+
+def render_encoder_report(report: EncoderReport) -> None:
+    """Write the validation curve of an encoder's training and what was exported."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("epoch", "R@1", "R@5", "R@10", "gallery"):
+        table.add_column(column, justify="right")
+    shipped = [("exported", report.shipped)] if report.shipped else []
+    for name, recall in [*((str(recall.epoch), recall) for recall in report.curve), *shipped]:
+        figures = (f"{value:.3f}" for value in (recall.at_1, recall.at_5, recall.at_10))
+        table.add_row(name, *figures, str(recall.gallery))
+    console = stdout_console()
+    if table.row_count:
+        console.print(table)
+    facts = {"encoder": report.name, "folder": printable(str(report.folder))}
+    facts["trained on"] = f"{report.photos:,} photos, {report.captions:,} captions, {report.seconds / 60:.0f} minutes"
+    for tower, cosines in report.parity.items():
+        facts[f"{tower}, cosine to the original"] = f"at least {cosines['least']:.4f}, mean {cosines['mean']:.4f}"
+    render_facts(facts.items())
+
+
+def render_photo_rule(report: PhotoRuleReport) -> None:
+    """Write what training the rule for photos found: the study, then a table of thresholds for each set of photos."""
+    study = Table("model", "average precision", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, value in sorted(report.study.items(), key=lambda each: -each[1]):
+        study.add_row(f"{name} (kept)" if name == report.kept else name, f"{value:.4f}")
+    stdout_console().print(study)
+    for name, measured in {f"validation: {report.trusted}": report.validation, **report.evaluation}.items():
+        title = f"{name}; {measured.positives} of {measured.photos} show a child; average precision "
+        click.echo(f"{title}{measured.average_precision:.4f}, Brier score {measured.brier:.4f}")
+        table = Table("threshold", "recall", "precision", "harmless withheld", box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in measured.rows:
+            table.add_row(
+                f"{row.threshold:.2f}", f"{row.recall:.3f}", f"{row.precision:.3f}", f"{row.harmless_withheld:.3f}"
+            )
+        stdout_console().print(table)
+    click.echo(f"wrote {report.version} for the encoder {report.encoder}", err=True)
+
+
+def render_training(report: TrainingReport, *, quiet: bool) -> None:
+    """Write the figures of a training run on held-out photos, the constant predictor's beside them."""
+    if not quiet:
+        for note in report.notes:
+            click.echo(note, err=True)
+        if report.filter_report is not None:
+            click.echo(str(report.filter_report), err=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("metric")
+    table.add_column(report.options.model, justify="right")
+    table.add_column("constant", justify="right", style="dim")
+    for metric, value in report.metrics.items():
+        beside = f"{report.constant[metric]:.4f}" if metric in report.constant else ""
+        table.add_row(metric, f"{value:.4f}", beside)
+    table.add_row("RMSE / constant", f"{report.rmse_ratio:.4f}", "1.0000")
+    stdout_console().print(table)
+    told = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; min score {report.min_score:.2f}"
+    if report.absent_answered is not None and report.real_answered is not None:
+        told += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
+    if not quiet:
+        click.echo(f"{told}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s", err=True)
+
+
+def render_evaluation(report: EvaluationReport, output_format: str, *, by_query: bool, quiet: bool) -> None:
+    """Write all figures, and with `by_query` the rank of each query's photo."""
+    if not quiet:
+        for note in report.notes:
+            click.echo(note, err=True)
+    if output_format == "jsonl":
+        for row in report.rows:
+            write_json(row.as_json())
+        for query in report.queries if by_query else ():
+            for stage, rank in (("retrieval", query.rank_retrieval), ("reranked", query.rank_reranked)):
+                told = {"subset": query.subset, "stage": stage, "metric": "rank", "value": rank, "n": 1}
+                write_json(told | {"gallery": query.gallery, "query_id": query.query_id, "query": query.query})
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("subset", "stage", "metric"):
+        table.add_column(column)
+    for column in ("value", "n", "gallery"):
+        table.add_column(column, justify="right")
+    for row in report.rows:
+        value = f"{row.value:,.0f}" if row.stage == "policy" else f"{row.value:.4f}"
+        gallery = "" if row.gallery is None else f"{row.gallery:,}"
+        table.add_row(row.subset, row.stage, row.metric, value, f"{row.n:,}", gallery)
+    stdout_console().print(table)
+    if by_query:
+        stdout_console().print(_ranks_table(report))
+
+
+def _ranks_table(report: EvaluationReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("subset", "query"):
+        table.add_column(column, overflow="fold")
+    for column in ("retrieved", "reranked", "score"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in report.queries:
+        ranks = str(row.rank_retrieval), str(row.rank_reranked)
+        table.add_row(row.subset, Text(printable(row.query)), *ranks, f"{row.score:.2f}")
+    return table
+
+
+def render_study(study: Study) -> None:
+    """Write the study's rows, block by block; a row that could not run says why."""
+    for block in study.blocks():
+        table = Table(title=block, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("row", overflow="fold")
+        for column in ("RMSE", "constant", "ratio", "tau-c", "ECE", "pairs"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for row in study.rows_of(block):
+            table.add_row(row.name, *row.cells())
+        stdout_console().print(table)
