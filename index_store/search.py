@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from index_store.records import Embedding
     from index_store.relevance.cosine import Scorer
     from index_store.store import ImageStore
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_K = 10
 DEFAULT_POOL = 100
@@ -77,9 +81,15 @@ class Searcher:
         _check_usage(text, k, pool, min_score)
         if self._withhold and self._text_rule.check(text).withheld:
             return Answer(query, notice=self.policy.notice, refused=True)
+        started = time.perf_counter()
         query_embedding = self._embed(text)
+        embedded = time.perf_counter()
         candidates = self.store.nearest(query_embedding, max(pool, k))
+        found = time.perf_counter()
         ranked = rank(query_embedding, candidates, self.reranker)
+        _LOG.info("text embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
+        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), self._place, 1000 * (found - embedded))
+        _LOG.info("reranked by %s in %.0f ms", self.reranker.version, 1000 * (time.perf_counter() - found))
         least = self.reranker.min_score if min_score is None else min_score
         matches = [
             self._match(position, score, candidate)
