@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.encoders import encoder_card
+from index_store.encoders.companions import RERANKER, find_companion, training_advice
 from index_store.errors import DataError, UsageError, WeightsError
 from index_store.records import Candidate, PhotoFile, StoredPhoto, Verdict
 from index_store.relevance.absent import GALLERY_SIZE, best_scores, good_answers
@@ -138,10 +139,17 @@ def evaluate(
 
 
 def open_reranker(model: Path | None, encoder: str | None) -> Reranker:
-    """Return the reranker in `model`, or the shipped one, once it is known to belong to the encoder."""
-    name = encoder_card(encoder).name
+    """Return the reranker in `model`, by default the encoder's own, once it is known to belong to the encoder."""
+    card = encoder_card(encoder)
+    name = card.name
     if model is None:
-        return load_reranker(name)
+        folder = find_companion(RERANKER, name, encoder)
+        if folder is None:
+            advice = training_advice(RERANKER, card, encoder or name)
+            raise WeightsError(
+                f"no reranker belongs to the encoder {name}: train one with `{advice}`, or name a --model"
+            )
+        return load_reranker(name, folder)
     reranker = read_reranker(model)
     if reranker.encoder != name:
         raise WeightsError(
@@ -277,7 +285,7 @@ def _evaluate_train(
     if own:
         rows = texts.rows[texts.places([query.query_id for query in own])]
         measure_task(RankingTask("train", own, rows, gallery), reranker, report)
-    _count_withheld("train", judgements.texts, gallery, report, policy_file)
+    _count_withheld("train", judgements.texts, gallery, encoder, report, policy_file)
 
 
 def _evaluate_test(
@@ -294,7 +302,7 @@ def _evaluate_test(
     texts, gallery = encoder_vectors(encoder, named, photos, cache, progress)
     measure_task(RankingTask("test", judgements.queries, texts.rows, gallery), reranker, report)
     _measure_min_score(judgements, reranker, texts, gallery, report)
-    _count_withheld("test", dict(named), gallery, report, policy_file)
+    _count_withheld("test", dict(named), gallery, encoder, report, policy_file)
 
 
 def measure_judgements(
@@ -358,13 +366,18 @@ def _cosines(texts: NDArray[np.float32], photos: NDArray[np.float32]) -> NDArray
 
 
 def _count_withheld(
-    subset: str, texts: Mapping[str, str], photos: Vectors, report: EvaluationReport, policy_file: Path | None
+    subset: str,
+    texts: Mapping[str, str],
+    photos: Vectors,
+    encoder: str | None,
+    report: EvaluationReport,
+    policy_file: Path | None,
 ) -> None:
     """Add how many queries and photos the policy would have withheld; a missing photo rule is said so."""
     queries = len(withheld_texts(texts, policy_file) & texts.keys())
     report.rows.append(MetricRow(subset, "policy", "withheld_queries", float(queries), len(texts)))
     try:
-        hidden = len(withheld_photos(photos, report.encoder, policy_file))
+        hidden = len(withheld_photos(photos, encoder, policy_file))
     except WeightsError as error:
         report.notes.append(f"photos that the policy withholds are not counted: {error}")
         return

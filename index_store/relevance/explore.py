@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from index_store.encoders import encoder_card
 from index_store.errors import EncoderError, WeightsError
 from index_store.relevance.judgements import TEST_PHOTOS, TRAIN_PHOTOS, Judgements, read_judgements
 from index_store.relevance.metrics import tau_b
@@ -160,7 +159,7 @@ def _what_the_policy_removes(
     try:
         paths = [(image, judgements.train_photo(image)) for image in judgements.photos]
         rows = encoder_vectors(encoder, [], paths, cache)[1]
-        photos = withheld_photos(rows, encoder_card(encoder).name, policy_file)
+        photos = withheld_photos(rows, encoder, policy_file)
     except (WeightsError, EncoderError) as error:
         notes.append(f"photos were not judged by the policy, texts alone were: {error}")
     examples = make_examples(judgements, "mean" if judgements.expert else "crowd")

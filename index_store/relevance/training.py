@@ -161,7 +161,7 @@ def assemble(
     if options.withhold:
         hidden = (
             withheld_texts(judgements.texts, options.policy_file),
-            withheld_photos(photos, encoder, options.policy_file),
+            withheld_photos(photos, options.encoder, options.policy_file),
         )
         examples, report = leave_out(examples, *hidden)
         extra = [pair for pair in extra if pair.query_id not in hidden[0] and pair.image not in hidden[1]]

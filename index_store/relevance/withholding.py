@@ -40,11 +40,17 @@ def withheld_texts(texts: Mapping[str, str], policy_file: Path | None = None) ->
     return frozenset(query_id for query_id, text in texts.items() if rule.check(text).withheld)
 
 
-def withheld_photos(photos: Vectors, encoder_name: str, policy_file: Path | None = None) -> frozenset[str]:
-    """Return the photos that the policy withholds, judged by their embeddings."""
-    from index_store.compliance.photo_rule import load_photo_rule
+def withheld_photos(photos: Vectors, encoder: str | None, policy_file: Path | None = None) -> frozenset[str]:
+    """Return the photos that the policy withholds, judged by their embeddings; `encoder` as the user named it.
 
-    verdicts = load_photo_rule(encoder_name, load_policy(policy_file)).judge(photos.rows)
+    Raises:
+        WeightsError: no rule for photos belongs to the encoder.
+    """
+    from index_store.compliance.unjudged import photo_judge
+    from index_store.encoders import encoder_card
+
+    _, load_judge = photo_judge(encoder_card(encoder), load_policy(policy_file), named=encoder)
+    verdicts = load_judge()(photos.rows)
     return frozenset(name for name, verdict in zip(photos.names, verdicts, strict=True) if verdict.withheld)
 
 
