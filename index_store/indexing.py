@@ -16,6 +16,7 @@ from index_store.compliance.decisions import Decision, overrule
 from index_store.decoding import decode_ahead
 from index_store.errors import PhotoUnreadableError, UsageError
 from index_store.finding import Found, find_photos
+from index_store.machine import usable_cores
 from index_store.planning import EncodingJob, IndexPlan, Reuse, lies_below, plan_changes
 from index_store.records import FindOptions, IndexedRoot, IndexReport, OpenedPhoto, Skipped, StoredPhoto, Verdict
 from index_store.store import ImageStore
@@ -141,7 +142,7 @@ def apply_plan(
     skipped, spoiled = list(plan.skipped), set[str]()
     total = len(plan.jobs)
     with (
-        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or os.cpu_count() or 1)) as decoded,
+        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or usable_cores())) as decoded,
         writer,
     ):
         for done, (job, outcome) in enumerate(decoded, start=1):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from index_store.checking import Finding, check_store, repair_store
@@ -29,7 +30,8 @@ class Library:
     """A store with the encoder and the policy that it is kept with; None means what ships, or the user's own store.
 
     `wait` makes a writer wait for another one instead of failing. `unjudged` lets `index` store photos, withheld, that
-    no rule can judge, because none belongs to the encoder.
+    no rule can judge, because none belongs to the encoder. `device` is what photos are encoded on: `cpu`, `cuda` or
+    `auto`.
     """
 
     store: str | None = None
@@ -37,6 +39,7 @@ class Library:
     policy_file: Path | None = None
     wait: bool = False
     unjudged: bool = False
+    device: str | None = None
 
     @property
     def place(self) -> str:
@@ -69,7 +72,8 @@ class Library:
             chosen, missing = _present(places, store)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = standing_decisions(store.decisions())
-            models = IndexModels(card.photo_input, lambda: load_photo_encoder(named), load_judge, decisions)
+            load_encoder = partial(load_photo_encoder, named, device=self.device)
+            models = IndexModels(card.photo_input, load_encoder, load_judge, decisions)
             report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
             rejudge(store, rule, policy.digest, models)
         withheld = {photo.image_id for photo in store.withheld(policy.photo_threshold)}

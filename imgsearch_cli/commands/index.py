@@ -31,6 +31,11 @@ from imgsearch_cli.options import encoder_option, policy_option, store_option, w
 )
 @click.option("--prune-empty", is_flag=True, help="Forget the photos of a folder that holds none any more.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Photos decoded side by side.  [default: one for each core]")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where photos are encoded; auto takes a GPU that can be used.  [default: auto]",
+)
 @click.option("--strict", is_flag=True, help="Exit with 2 where a photo had to be skipped.")
 @wait_option
 @click.pass_context
@@ -48,6 +53,7 @@ def index(
     root_name: str,
     prune_empty: bool,
     jobs: int | None,
+    device: str | None,
     strict: bool,
     wait: bool,
 ) -> None:
@@ -68,7 +74,7 @@ def index(
     from index_store.records import FindOptions
     from index_store.upkeep import Library
 
-    library = Library(store, encoder, policy_file, wait, unjudged=no_policy)
+    library = Library(store, encoder, policy_file, wait, unjudged=no_policy, device=device)
     find = FindOptions(exclude, hidden, follow_symlinks)
     if not paths and find != FindOptions():
         raise click.UsageError("--exclude, --hidden and --follow-symlinks belong to a PATH; name it")

@@ -5,12 +5,12 @@ Importing this module loads neither numpy nor ONNX Runtime; both come with the f
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index_store.encoders.cards import CARD_FILE, SENTENCE_CLIP, EncoderCard, read_card
 from index_store.errors import EncoderError
+from index_store.machine import wanted_device
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import PhotoEncoder, TextEncoder
@@ -78,22 +78,26 @@ def load_text_encoder(name: str | None = None, *, threads: int | None = None) ->
     return OnnxTextEncoder(card, threads=threads)
 
 
-def load_photo_encoder(name: str | None = None, *, threads: int | None = None) -> PhotoEncoder:
+def load_photo_encoder(
+    name: str | None = None, *, threads: int | None = None, device: str | None = None
+) -> PhotoEncoder:
     """Open the photo half of an encoder; `threads` defaults to the cores that this process may use.
 
+    `device` is `cpu`, `cuda` or `auto`, by default what `IMGSEARCH_DEVICE` says, and else `auto`.
+
     Raises:
-        EncoderError: there is no encoder of that name.
+        EncoderError: there is no encoder of that name, or no such device.
         WeightsError: its files are missing or damaged.
     """
     card = encoder_card(name)
     if card.kind == SENTENCE_CLIP:
-        return _open_sentence_clip(card, threads)
+        return _open_sentence_clip(card, threads, device)
     from index_store.encoders.onnx_dual import OnnxPhotoEncoder
 
-    return OnnxPhotoEncoder(card, threads=threads)
+    return OnnxPhotoEncoder(card, threads=threads, device=wanted_device(device))
 
 
-def _open_sentence_clip(card: EncoderCard, threads: int | None) -> SentenceClipEncoder:
+def _open_sentence_clip(card: EncoderCard, threads: int | None, device: str | None = None) -> SentenceClipEncoder:
     from index_store.neural.sentence_clip import SentenceClipEncoder
 
-    return SentenceClipEncoder(card, threads=threads, device=os.environ.get("IMGSEARCH_DEVICE", "auto"))
+    return SentenceClipEncoder(card, threads=threads, device=wanted_device(device))

@@ -5,7 +5,6 @@ The only importer of ONNX Runtime for encoders, and of tokenizers.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +15,12 @@ from tokenizers import Tokenizer
 
 from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, EncoderCard, weight_file
 from index_store.errors import EncoderError, WeightsError
+from index_store.machine import usable_cores
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, PhotoInput, Pixels
 
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 TEXT_BATCH = 64
 PHOTO_BATCH = 16
 """Photos in one run of the tower: more brings no speed on two cores, and 16 need about 100 MB."""
@@ -79,14 +80,15 @@ class OnnxTextEncoder(_Half):
 class OnnxPhotoEncoder(_Half):
     """The photo half: the photo tower, which normalises pixels itself."""
 
-    def __init__(self, card: EncoderCard, *, threads: int | None = None) -> None:
-        """Open the tower.
+    def __init__(self, card: EncoderCard, *, threads: int | None = None, device: str = "auto") -> None:
+        """Open the tower; `device` is cpu, cuda, or auto: cuda where ONNX Runtime can use it.
 
         Raises:
+            EncoderError: there is no such device here.
             WeightsError: its file is missing or damaged.
         """
         super().__init__(card)
-        self._session = _open_session(weight_file(card, PHOTO_FILE), threads)
+        self._session = _open_session(weight_file(card, PHOTO_FILE), threads, device)
 
     @property
     def photo_input(self) -> PhotoInput:
@@ -125,23 +127,24 @@ def _open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
     return tokenizer
 
 
-def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _open_session(path: Path, threads: int | None, device: str = "cpu") -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _usable_cores()
+    options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoders need the cores meanwhile
     options.log_severity_level = 4  # warnings of the runtime mean nothing to people who search photos
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
     except Exception as error:  # the runtime's exceptions share no base below Exception
         raise WeightsError(f"{path}: cannot be opened ({_first_line(error)})") from error
 
 
-def _usable_cores() -> int:
-    """Count the cores that this process may use, which containers and taskset make fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _providers(device: str) -> list[str]:
+    """Return what a session may run on, the best first; texts, one at a time, are never worth a way to the GPU."""
+    here = _CUDA in onnxruntime.get_available_providers()
+    if device == "cuda" and not here:
+        raise EncoderError("ONNX Runtime sees no cuda device here: install onnxruntime-gpu, or name cpu or auto")
+    return [_CUDA, _CPU] if here and device != "cpu" else [_CPU]
 
 
 def _run(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> Embeddings:

@@ -5,10 +5,8 @@ A model is always opened from a folder and never from the network: see `index_st
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +17,13 @@ import torch
 from index_store.encoders.cards import EncoderCard
 from index_store.errors import EncoderError, WeightsError
 from index_store.neural.torchvision_shim import declare_missing_operators
+from index_store.neural.transformer_models import complaints, first_line
 from index_store.photos import to_picture
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, PhotoInput, Pixels
 
 BATCH = 32
-DEVICES = ("auto", "cpu", "cuda")
 _LACKING = re.compile(r"^(\S+)\s*\|.*\bMIS(?:SING|MATCH)", re.MULTILINE)
 """A weight that the file does not have, or not in that shape, in the report that transformers logs."""
 
@@ -82,7 +80,7 @@ class SentenceClipEncoder:
                 inputs, batch_size=BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
             )
         except (RuntimeError, ValueError, TypeError, KeyError) as error:  # a processor and a model that do not fit
-            raise WeightsError(f"{self._card.folder}: the model fails ({_first_line(error)})") from error
+            raise WeightsError(f"{self._card.folder}: the model fails ({first_line(error)})") from error
         found = np.asarray(rows, dtype=np.float32)
         if found.shape != (len(inputs), self.dimension):
             raise WeightsError(
@@ -92,13 +90,11 @@ class SentenceClipEncoder:
 
 
 def chosen_device(device: str) -> str:
-    """Return cpu or cuda for one of `DEVICES`.
+    """Return cpu or cuda for one of `machine.DEVICES`.
 
     Raises:
         EncoderError: there is no such device here.
     """
-    if device not in DEVICES:
-        raise EncoderError(f"{device!r} is no device; name one of {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
         raise EncoderError("there is no cuda device that torch can use here; name cpu or auto")
     return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -110,38 +106,14 @@ def _open(folder: Path, fingerprint: str, device: str) -> Any:
     declare_missing_operators()
     from sentence_transformers import SentenceTransformer
 
-    with _complaints() as complaints:
+    with complaints() as told:
         try:
             model = SentenceTransformer(str(folder), device=device, local_files_only=True)
         except Exception as error:  # tokenizers, processors and weight files raise nearly anything
-            raise WeightsError(f"{folder}: cannot be opened ({_first_line(error)}); nothing was changed") from error
-    lacking = [name for text in complaints for name in _LACKING.findall(text)]
+            raise WeightsError(f"{folder}: cannot be opened ({first_line(error)}); nothing was changed") from error
+    lacking = [name for text in told for name in _LACKING.findall(text)]
     if lacking:
         # transformers would go on with random numbers in their place
         raise WeightsError(f"{folder}: the weights lack or misfit {', '.join(lacking[:5])}; fetch the model again")
     model.eval()
     return model
-
-
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """Collect what transformers would write to standard error, and hide its progress bars."""
-    from transformers.utils import logging as of_transformers
-
-    told: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            told.append(record.getMessage())
-
-    logger = logging.getLogger("transformers")
-    before, logger.handlers = logger.handlers, [Collector()]
-    of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield told
-    finally:
-        logger.handlers = before
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,29 @@
+"""What this machine lends to the program: cores and a device; standard library only."""
+
+from __future__ import annotations
+
+import os
+
+from index_store.errors import EncoderError
+
+DEVICES = ("auto", "cpu", "cuda")
+DEVICE_VARIABLE = "IMGSEARCH_DEVICE"
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, which `taskset` and containers can make fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def wanted_device(name: str | None = None) -> str:
+    """Return the device that was asked for, by `name` or else by the environment; `auto` where neither says.
+
+    Raises:
+        EncoderError: there is no device of that name.
+    """
+    wanted = name or os.environ.get(DEVICE_VARIABLE) or "auto"
+    if wanted not in DEVICES:
+        raise EncoderError(f"{wanted!r} is no device; name one of {', '.join(DEVICES)}")
+    return wanted
