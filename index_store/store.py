@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ _DATABASE_FILE = "chroma.sqlite3"
 _ROOTS = "imgsearch-roots"
 _DECISIONS = "imgsearch-decisions"
 _PAGE = 5_000
+_LEAST_FREE_BYTES = 1_000_000
 
 _Item = TypeVar("_Item")
 
@@ -371,7 +373,16 @@ class _translated:  # noqa: N801  (reads as a word in a with statement)
             return
         if isinstance(error, ChromaError | OSError | ValueError | RuntimeError) or _is_of_httpx(error):
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise StoreError(f"{self._place}: the store failed: {reason}") from error
+            advice = "; its disk is full: free some space and try again" if _is_full(self._place) else ""
+            raise StoreError(f"{self._place}: the store failed: {reason}{advice}") from error
+
+
+def _is_full(place: str) -> bool:
+    """Whether too little space is left on a local store's disk; Chroma's own words do not always say so."""
+    try:
+        return not is_url(place) and shutil.disk_usage(place).free < _LEAST_FREE_BYTES
+    except OSError:
+        return False
 
 
 def _is_of_httpx(error: BaseException | None) -> bool:

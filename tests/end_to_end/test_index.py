@@ -149,16 +149,42 @@ def test_two_writers_never_mix(index, photos, tmp_path):
     assert waiting.wait(timeout=30) == 0
 
 
+def numbered_copies(folder: Path, originals: list[Path], count: int) -> None:
+    """Copy each photo so often, every copy with other bytes behind the end of the picture."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        for original in originals:
+            target = folder / f"{number}-{original.name}"
+            shutil.copyfile(original, target)
+            with target.open("ab") as file:
+                file.write(str(number).encode())
+
+
+def test_readers_are_answered_while_a_run_writes(imgsearch, index, demo, tmp_path):
+    originals = [demo / "test_images" / name for name in ("chelsea.png", "rocket.jpg")]
+    numbered_copies(tmp_path / "photos", originals[:1], 20)
+    assert index("photos").returncode == 0
+    numbered_copies(tmp_path / "photos", originals, 200)
+    program = str(Path(sys.executable).with_name("imgsearch"))
+    writer = subprocess.Popen(
+        [program, "index", str(tmp_path / "photos"), "--store", str(tmp_path / "store")], stderr=subprocess.PIPE
+    )
+    counts, answers = [], []
+    while writer.poll() is None:
+        counts.append(photo_count(imgsearch, tmp_path))
+        answers.append(imgsearch("query", "a cat", "--min-score", "0", "--store", tmp_path / "store").returncode)
+    assert writer.returncode == 0
+    assert len(answers) >= 2
+    assert set(answers) == {0}
+    assert counts == sorted(counts)
+    assert 20 <= counts[0] <= 400
+    assert photo_count(imgsearch, tmp_path) == 400
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_leaves_a_usable_index_that_the_next_completes(imgsearch, demo, tmp_path, sent):
     folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(150):
-        for name in ("chelsea.png", "rocket.jpg"):
-            target = folder / f"{i}-{name}"
-            shutil.copyfile(demo / "test_images" / name, target)
-            with target.open("ab") as file:
-                file.write(str(i).encode())
+    numbered_copies(folder, [demo / "test_images" / name for name in ("chelsea.png", "rocket.jpg")], 150)
     program = str(Path(sys.executable).with_name("imgsearch"))
     run = subprocess.Popen([program, "index", str(folder), "--store", str(tmp_path / "store")], stderr=subprocess.PIPE)
     while not (tmp_path / "store" / "chroma.sqlite3").exists():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from types import SimpleNamespace
 
 import chromadb
 import numpy as np
@@ -177,3 +179,15 @@ def test_a_damaged_database_is_an_error_of_one_line(tmp_path):
     (tmp_path / "store" / "chroma.sqlite3").write_bytes(b"not sqlite at all" * 100)
     with pytest.raises(StoreError, match="the store failed"):
         open_store(str(tmp_path / "store"))
+
+
+def test_a_full_disk_is_named_where_chroma_does_not_say_so(store, monkeypatch):
+    def failing(**_):
+        raise RuntimeError("Error in compaction")
+
+    monkeypatch.setattr(store, "_collection", SimpleNamespace(count=failing))
+    with pytest.raises(StoreError, match="the store failed: Error in compaction$"):
+        store.count()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 4096, 4096))
+    with pytest.raises(StoreError, match="Error in compaction; its disk is full: free some space and try again"):
+        store.count()
