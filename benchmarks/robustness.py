@@ -77,7 +77,8 @@ def kills(work: Path, originals: list[Path], times: int, chance: random.Random) 
     sound = subprocess.run([IMGSEARCH, "check", "--store", str(store)], check=False, capture_output=True)
     count = open_store(str(store)).count()
     complete = finished.returncode == 0 and sound.returncode == 0 and count == len(list(photos.iterdir()))
-    measured = f"{killed} killed in the middle, {survived} answered; completed and sound: {'yes' if complete else 'no'}, {count} photos"
+    end = f"completed and sound: {'yes' if complete else 'no'}, {count} photos"
+    measured = f"{killed} killed midway, {survived} answered; {end}"
     return Row(f"{times} kills: share of stores that open and answer", survived / times, measured, "-", 1, 1, True)
 
 

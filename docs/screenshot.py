@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
+
 from imgsearch_cli.render import answer_table
 from index_store.search import search
 
