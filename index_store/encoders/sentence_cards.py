@@ -160,15 +160,18 @@ def absent(name: str) -> EncoderError:
 
 
 def _cached(name: str) -> Path | None:
-    if not _HUB_NAME.fullmatch(name):
-        return None
+    return cached_folder(hub_repository(name)) if _HUB_NAME.fullmatch(name) else None
+
+
+def cached_folder(repository: str) -> Path | None:
+    """Return the folder that the hub's local cache has for a repository, whatever kind of model it holds."""
     for cache in hub_caches():
-        repository = cache / f"models--{hub_repository(name).replace('/', '--')}"
+        kept = cache / f"models--{repository.replace('/', '--')}"
         try:
-            revision = (repository / "refs" / "main").read_text(encoding="utf-8").strip()
+            revision = (kept / "refs" / "main").read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
             continue
-        folder = repository / "snapshots" / revision
+        folder = kept / "snapshots" / revision
         if is_sentence_folder(folder):
             return folder
     return None

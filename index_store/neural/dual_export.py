@@ -1,8 +1,9 @@
 """Write the two towers as ONNX with 8-bit weights.
 
 Texts: blocks of 8-bit weights (`MatMulNBits`) stay within a cosine of 0.998 of the original where ONNX Runtime's
-dynamic quantisation, one scale for a whole tensor of activations, falls to 0.988. Photos are quantised statically,
-activations too, because convolutions gain the most speed from it.
+dynamic quantisation, one scale for a whole tensor of activations, falls to 0.988. Photo towers of convolutions are
+quantised statically, activations too, because they gain the most speed from it; those that mostly multiply matrices,
+such as ViT, whose activations have outliers, are written as the text tower is.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
+from torch import nn
 
 from index_store.neural.dual_model import PhotoTower, TextTower
 
@@ -59,11 +61,15 @@ def export_text(tower: TextTower, path: Path) -> None:
     """Write the text tower: 8-bit weights, 8-bit embedding table, int64 `input_ids` and `attention_mask`."""
     with tempfile.TemporaryDirectory() as folder:
         exported, fused, table = (Path(folder) / name for name in ("exported.onnx", "fused.onnx", "table.onnx"))
-        ids = torch.tensor([[101, 200, 201, 102], [101, 200, 102, 0]])
+        ids = torch.tensor([[2, 1, 1, 2], [2, 1, 2, 0]])  # tokens that every vocabulary has
         tokens = {0: "texts", 1: "tokens"}
         axes = {"input_ids": tokens, "attention_mask": tokens, "embedding": {0: "texts"}}
         _export(tower, (ids, (ids > 0).long()), exported, axes)
-        _fuse(exported, fused, tower.bert.config)
+        config = getattr(tower.bert, "config", None)
+        if getattr(config, "model_type", None) == "bert":  # the one kind that the fusing below was tried with
+            _fuse(exported, fused, config)
+        else:
+            fused = exported
         quantize_dynamic(
             fused,
             table,
@@ -71,22 +77,22 @@ def export_text(tower: TextTower, path: Path) -> None:
             op_types_to_quantize=["Gather"],
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
-        blocks = MatMulNBitsQuantizer(
-            onnx.load(table), bits=8, block_size=WEIGHT_BLOCK, is_symmetric=True, accuracy_level=_INT8_COMPUTE
-        )
-        blocks.process()
-        blocks.model.save_model_to_file(str(path))
+        _write_blocks(table, path)
 
 
 def export_photo(tower: PhotoTower, path: Path, calibration: NDArray[np.uint8]) -> None:
-    """Write the photo tower: uint8 `pixels` of shape (n, side, side, 3), 8-bit weights and activations.
+    """Write the photo tower: uint8 `pixels` of shape (n, side, side, 3), 8-bit weights.
 
-    `calibration` holds photos of that shape: from them come the ranges of the activations.
+    `calibration` holds photos of that shape: from them come the ranges of the activations, where these are quantised
+    statically.
     """
     with tempfile.TemporaryDirectory() as folder:
         exported, prepared = Path(folder) / "exported.onnx", Path(folder) / "prepared.onnx"
         example = torch.from_numpy(calibration[:2])
         _export(tower, (example,), exported, {"pixels": {0: "photos"}, "embedding": {0: "photos"}})
+        if not _is_convolutional(tower):
+            _write_blocks(exported, path)
+            return
         quant_pre_process(str(exported), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             prepared,
@@ -96,7 +102,7 @@ def export_photo(tower: PhotoTower, path: Path, calibration: NDArray[np.uint8]) 
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Conv", "Add", "Clip", "Gemm", "MatMul"],
+            op_types_to_quantize=["Conv", "Add", "Clip", "Relu", "Gemm", "MatMul"],
             nodes_to_exclude=_first_convolutions(prepared),
             calibrate_method=CalibrationMethod.MinMax,
         )
@@ -134,6 +140,21 @@ def _fuse(exported: Path, fused: Path, config: Any) -> None:
         optimization_options=options,
     )
     model.save_model_to_file(str(fused))
+
+
+def _write_blocks(exported: Path, path: Path) -> None:
+    blocks = MatMulNBitsQuantizer(
+        onnx.load(exported), bits=8, block_size=WEIGHT_BLOCK, is_symmetric=True, accuracy_level=_INT8_COMPUTE
+    )
+    blocks.process()
+    blocks.model.save_model_to_file(str(path))
+
+
+def _is_convolutional(tower: PhotoTower) -> bool:
+    """Tell whether most of the trunk's weights are those of convolutions."""
+    modules = [*tower.front.modules(), *tower.tail.modules()]
+    convolutions = sum(module.weight.numel() for module in modules if isinstance(module, nn.Conv2d))
+    return convolutions >= sum(module.weight.numel() for module in modules if isinstance(module, nn.Linear))
 
 
 def _first_convolutions(path: Path) -> list[str]:

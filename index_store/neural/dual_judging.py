@@ -31,6 +31,11 @@ class Recall:
     at_5: float
     at_10: float
 
+    @property
+    def total(self) -> float:
+        """The sum of the three, by which encoders are compared: each alone is noisier."""
+        return self.at_1 + self.at_5 + self.at_10
+
 
 def recall_at(texts: Tensor, photos: Tensor, owner: Tensor) -> tuple[float, float, float]:
     """Return the shares of texts whose own photo `owner[i]` is among the first 1, 5 and 10; a tie counts as found."""

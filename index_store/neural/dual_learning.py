@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from index_store.neural.dual_data import Tokens
-from index_store.neural.dual_model import DualModel, Heads
+from index_store.neural.bases import BERT_MASK, BERT_SPECIAL
+from index_store.neural.dual_batches import draw_captions, random_batches
+from index_store.neural.dual_config import EncoderTraining
+from index_store.neural.dual_data import Progress, Tokens
+from index_store.neural.dual_model import DualModel, Heads, PhotoTower, TextTower
 
-MASK_TOKEN = 103
-"""BERT's [MASK], which stands in for dropped words."""
-_SPECIAL_BELOW = 999
-"""BERT's ids below this one are [PAD], [CLS], [SEP] and the like: they are never dropped."""
 _MAX_SCALE = 100.0
 """CLIP's bound on the inverse temperature (Radford et al. 2021)."""
-_RELU6_RANGE = (0.0, 6.0)
-
-
-@dataclass(frozen=True, slots=True)
-class LearningRates:
-    """AdamW's highest rates of the joint training; the text trunk, trained on far more texts, moves least."""
-
-    photo_tail: float = 2e-4
-    text_trunk: float = 5e-5
-    heads: float = 5e-4
+_PHOTO_GROUP = 64
 
 
 @dataclass(slots=True)
@@ -37,7 +29,9 @@ class TrainingData:
 
     `maps` are views of the photos; photo i has rows `first_caption[i]` up to `first_caption[i + 1]` of `captions`.
     `pseudo_features`, shape (classes, features), are the photo base's classifier rows disguised as pooled photos, and
-    `class_captions` their texts.
+    `class_captions` their texts, equally many of each class. `pooled_photos` and `pooled_captions` are the features of
+    the plain view and of all captions as the trunks give them before they learn. Word dropout puts `mask_token` in the
+    place of any token but the `special_tokens`.
     """
 
     maps: Sequence[Tensor]
@@ -45,10 +39,14 @@ class TrainingData:
     first_caption: Tensor
     pseudo_features: Tensor
     class_captions: Tokens
+    pooled_photos: Tensor
+    pooled_captions: Tensor
+    mask_token: int = BERT_MASK
+    special_tokens: Sequence[int] = BERT_SPECIAL
 
 
-def pseudo_features(classifier: Tensor, pooled: Tensor) -> Tensor:
-    """Disguise classifier rows as pooled photo features: the same mean and spread in each feature.
+def pseudo_features(classifier: Tensor, pooled: Tensor, bounds: tuple[float, float] = (0.0, 6.0)) -> Tensor:
+    """Disguise classifier rows as pooled photo features: the same mean and spread in each feature, within `bounds`.
 
     A classifier row points to where photos of its class lie, so "a photo of a <class>" can be learnt for a thousand
     classes without a photo of them: recall on photos of other domains gains, at home it neither gains nor loses.
@@ -56,7 +54,7 @@ def pseudo_features(classifier: Tensor, pooled: Tensor) -> Tensor:
     if not len(classifier):
         return pooled[:0]
     standard = (classifier - classifier.mean(dim=0)) / classifier.std(dim=0)
-    return (pooled.mean(dim=0) + pooled.std(dim=0) * standard).clamp(*_RELU6_RANGE)
+    return (pooled.mean(dim=0) + pooled.std(dim=0) * standard).clamp(*bounds)
 
 
 def contrastive_loss(photos: Tensor, texts: Tensor, owner: Tensor, scale: Tensor, smoothing: float) -> Tensor:
@@ -73,38 +71,31 @@ def warm_up(
     heads: tuple[Heads, Heads],
     pooled: tuple[Sequence[Tensor], Tensor],
     data: TrainingData,
-    class_texts: Tensor,
-    *,
-    epochs: int,
-    batch: int,
-    classes: int,
-    rate: float,
-    smoothing: float,
+    config: EncoderTraining,
     generator: torch.Generator,
-    progress: Callable[[int, int, str], None],
+    progress: Progress,
 ) -> None:
-    """Train each pair of heads on frozen features: `pooled` photos (one tensor a view) and texts."""
-    photo_views, texts = pooled
+    """Train each pair of heads on features that stand still: `pooled` photos (one tensor a view) and class captions."""
+    photo_views, class_texts = pooled
     for number, (photo_head, text_head) in enumerate(zip(heads[0].heads, heads[1].heads, strict=True)):
         scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         parameters = [*photo_head.parameters(), *text_head.parameters(), scale]
-        steps = epochs * max(1, len(photo_views[0]) // batch)
-        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.1)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
+        steps = config.warmup_epochs * max(1, len(photo_views[0]) // config.warmup_batch)
+        optimizer = torch.optim.AdamW(parameters, lr=config.warmup_rate, weight_decay=0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.warmup_rate, total_steps=steps, pct_start=0.2)
         photo_head.train()
         text_head.train()
-        chosen = _batches(len(photo_views[0]), batch, generator)
+        chosen = random_batches(len(photo_views[0]), config.warmup_batch, generator)
         for step in range(steps):
             rows = next(chosen)
-            view = torch.randint(len(photo_views), (len(rows),), generator=generator)
-            photos = torch.stack([photo_views[v][row] for v, row in zip(view.tolist(), rows.tolist(), strict=True)])
-            captions, owner = _captions_of(rows, data.first_caption, 1, generator)
-            extra = torch.randperm(len(class_texts), generator=generator)[:classes]
+            photos = _draw_views(photo_views, rows, generator)
+            captions, owner = draw_captions(rows, data.first_caption, 1, generator)
+            extra, class_captions = _draw_classes(data, config.classes_per_batch, generator)
             features = torch.cat([photos, data.pseudo_features[extra]])
-            words = torch.cat([texts[captions], class_texts[extra]])
+            words = torch.cat([data.pooled_captions[captions], class_texts[class_captions]])
             owner = torch.cat([owner, len(rows) + torch.arange(len(extra))])
             factor = scale.exp().clamp(max=_MAX_SCALE)
-            loss = contrastive_loss(photo_head(features), text_head(words), owner, factor, smoothing)
+            loss = contrastive_loss(photo_head(features), text_head(words), owner, factor, config.label_smoothing)
             _take_step(loss, optimizer, schedule)
             progress(number * steps + step + 1, len(heads[0].heads) * steps, "warming up the heads")
 
@@ -112,51 +103,89 @@ def warm_up(
 def train_jointly(
     model: DualModel,
     data: TrainingData,
-    *,
-    epochs: int,
-    batch: int,
-    captions_per_photo: int,
-    classes: int,
-    word_dropout: float,
-    rates: LearningRates,
-    smoothing: float,
+    config: EncoderTraining,
     generator: torch.Generator,
-    progress: Callable[[int, int, str], None],
-    after_epoch: Callable[[int], None],
+    progress: Progress,
+    after_epoch: Callable[[DualModel, int], str],
 ) -> None:
-    """Train the photo trunk's tail, the text trunk and all heads; `after_epoch` may measure the model."""
+    """Train the photo trunk's tail, the text trunk and all heads.
+
+    `after_epoch` is given the averaged model, which it may measure and copy, and the epoch, from 1; it answers with a
+    line about it for people who watch. `model` ends with the last weights, not averaged.
+    """
+    note = "training both towers"
+    _set_trunk_dropout(model, config.trunk_dropout)
     scale = nn.Parameter(torch.tensor(math.log(20.0)))
-    optimizer, schedule, steps = _joint_optimizer(model, scale, rates, epochs, len(data.maps[0]), batch)
-    for epoch in range(epochs):
-        chosen = _batches(len(data.maps[0]), batch, generator)
+    optimizer, schedule, steps = _joint_optimizer(model, scale, config, len(data.maps[0]))
+    average = _average(model, config.averaged_epochs * steps)
+    chosen = random_batches(len(data.maps[0]), config.batch, generator)
+    for epoch in range(config.epochs):
         for step in range(steps):
-            model.photo.heads.train()
+            model.photo.train()
             model.text.train()
             rows = next(chosen)
-            view = torch.randint(len(data.maps), (len(rows),), generator=generator)
-            maps = torch.stack([data.maps[v][row] for v, row in zip(view.tolist(), rows.tolist(), strict=True)])
-            captions, owner = _captions_of(rows, data.first_caption, captions_per_photo, generator)
-            extra = torch.randperm(len(data.pseudo_features), generator=generator)[:classes]
+            maps = _draw_views(data.maps, rows, generator)
+            captions, owner = draw_captions(rows, data.first_caption, config.captions_per_photo, generator)
+            extra, class_captions = _draw_classes(data, config.classes_per_batch, generator)
             photos = torch.cat([pool_photos(model, maps), data.pseudo_features[extra]])
-            words = drop_words(data.captions.rows(captions), word_dropout, generator)
+            words = data.captions.rows(captions)
+            words = drop_words(words, config.word_dropout, generator, data.mask_token, data.special_tokens)
             texts = pool_texts(model, words)
             if len(extra):
-                texts = torch.cat([texts, pool_texts(model, data.class_captions.rows(extra))])
+                texts = torch.cat([texts, pool_texts(model, data.class_captions.rows(class_captions))])
             owner = torch.cat([owner, len(rows) + torch.arange(len(extra))])
             factor = scale.exp().clamp(max=_MAX_SCALE)
             losses = [
-                contrastive_loss(photo_head(photos), text_head(texts), owner, factor, smoothing)
+                contrastive_loss(photo_head(photos), text_head(texts), owner, factor, config.label_smoothing)
                 for photo_head, text_head in zip(model.photo.heads.heads, model.text.heads.heads, strict=True)
             ]
             _take_step(torch.stack(losses).mean(), optimizer, schedule)
-            progress(epoch * steps + step + 1, epochs * steps, "training both towers")
-        after_epoch(epoch + 1)
+            for averaged, tower in zip(average, (model.photo, model.text), strict=True):
+                averaged.update_parameters(tower)
+            progress(epoch * steps + step + 1, config.epochs * steps, note)
+        note = after_epoch(
+            DualModel(cast(PhotoTower, average[0].module), cast(TextTower, average[1].module)), epoch + 1
+        )
+
+
+def _average(model: DualModel, steps: float) -> tuple[AveragedModel, AveragedModel]:
+    """Keep an exponential average of the weights over about so many steps (Izmailov et al. 2018 average equally)."""
+    decay = max(0.0, 1 - 1 / max(1.0, steps))
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model.photo, multi_avg_fn=update), AveragedModel(model.text, multi_avg_fn=update)
+
+
+def _set_trunk_dropout(model: DualModel, share: float) -> None:
+    for module in model.text.bert.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
+
+
+def _draw_classes(data: TrainingData, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return up to `number` classes at random, and the row of one caption of each."""
+    classes = len(data.pseudo_features)
+    drawn = torch.randperm(classes, generator=generator)[:number]
+    each = len(data.class_captions.ids) // max(1, classes)
+    return drawn, drawn * each + torch.randint(each, (len(drawn),), generator=generator)
+
+
+def _draw_views(views: Sequence[Tensor], rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Return one view of each row, drawn at random."""
+    drawn = torch.randint(len(views), (len(rows),), generator=generator)
+    return torch.stack([views[view][row] for view, row in zip(drawn.tolist(), rows.tolist(), strict=True)])
 
 
 def pool_photos(model: DualModel, maps: Tensor) -> Tensor:
-    """Return the pooled features of cached maps; bfloat16 inside, which is 2.6 times as fast on a CPU that has it."""
+    """Return the pooled features of cached maps; bfloat16 and channels last, which CPUs are fastest with.
+
+    The photos pass in small groups: what a group leaves behind fits the processor's caches better.
+    """
     with torch.autocast("cpu", torch.bfloat16):
-        return model.photo.pooled(maps.float())
+        groups = [
+            model.photo.pooled(group.float().contiguous(memory_format=torch.channels_last))
+            for group in torch.split(maps, _PHOTO_GROUP)
+        ]
+    return torch.cat(groups)
 
 
 def pool_texts(model: DualModel, tokens: Tokens) -> Tensor:
@@ -168,28 +197,34 @@ def pool_texts(model: DualModel, tokens: Tokens) -> Tensor:
     return pooled[order.argsort()]
 
 
-def drop_words(tokens: Tokens, share: float, generator: torch.Generator) -> Tokens:
-    """Replace a share of the words by [MASK] and look away from them."""
-    dropped = (torch.rand(tokens.ids.shape, generator=generator) < share) & (tokens.ids > _SPECIAL_BELOW)
-    return Tokens(tokens.ids.masked_fill(dropped, MASK_TOKEN), tokens.mask.masked_fill(dropped, 0))
+def drop_words(
+    tokens: Tokens,
+    share: float,
+    generator: torch.Generator,
+    mask_token: int = BERT_MASK,
+    special_tokens: Sequence[int] = BERT_SPECIAL,
+) -> Tokens:
+    """Replace a share of the words by the mask and look away from them; special tokens are never dropped."""
+    words = ~torch.isin(tokens.ids, torch.tensor(special_tokens))
+    dropped = (torch.rand(tokens.ids.shape, generator=generator) < share) & words
+    return Tokens(tokens.ids.masked_fill(dropped, mask_token), tokens.mask.masked_fill(dropped, 0))
 
 
 def _joint_optimizer(
-    model: DualModel, scale: nn.Parameter, rates: LearningRates, epochs: int, photos: int, batch: int
+    model: DualModel, scale: nn.Parameter, config: EncoderTraining, photos: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, int]:
-    steps = max(1, photos // batch)
-    # the word embeddings stay: 6,000 photos name too few of the 30,000 words, and the others must not be left behind
-    model.text.bert.embeddings.requires_grad_(False)
+    steps = max(1, photos // config.batch)
     heads = [*model.photo.heads.parameters(), *model.text.heads.parameters(), scale]
     trunk = [parameter for parameter in model.text.bert.parameters() if parameter.requires_grad]
     groups = [
-        {"params": list(model.photo.tail.parameters()), "lr": rates.photo_tail, "weight_decay": 0.05},
-        {"params": trunk, "lr": rates.text_trunk, "weight_decay": 0.01},
-        {"params": heads, "lr": rates.heads, "weight_decay": 0.1},
+        {"params": list(model.photo.tail.parameters()), "lr": config.rates.photo_tail, "weight_decay": 0.05},
+        {"params": trunk, "lr": config.rates.text_trunk, "weight_decay": 0.01},
+        {"params": heads, "lr": config.rates.heads, "weight_decay": 0.1},
     ]
     optimizer = torch.optim.AdamW(groups)
     highest = [float(group["lr"]) for group in optimizer.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=epochs * steps, pct_start=0.15)
+    total = config.epochs * steps
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=total, pct_start=0.15)
     return optimizer, schedule, steps
 
 
@@ -198,23 +233,3 @@ def _take_step(loss: Tensor, optimizer: torch.optim.Optimizer, schedule: torch.o
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     schedule.step()
-
-
-def _batches(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield rows in random order for ever, each once before any comes again; an incomplete last batch is left out."""
-    while True:
-        order = torch.randperm(count, generator=generator)
-        for start in range(0, max(1, count - batch + 1), batch):
-            yield order[start : start + batch]
-
-
-def _captions_of(rows: Tensor, first_caption: Tensor, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pick up to `number` captions of each photo at random; return their rows and, for each, its place in `rows`."""
-    captions: list[Tensor] = []
-    owner: list[int] = []
-    for place, row in enumerate(rows.tolist()):
-        start, end = int(first_caption[row]), int(first_caption[row + 1])
-        picked = start + torch.randperm(end - start, generator=generator)[:number]
-        captions.append(picked)
-        owner += [place] * len(picked)
-    return torch.cat(captions), torch.tensor(owner)

@@ -13,15 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True, slots=True)
-class HeadShape:
-    """The sizes of one head; dropouts are shares in [0, 1)."""
-
-    dimension: int = 512
-    hidden: int = 1024
-    input_dropout: float = 0.4
-    hidden_dropout: float = 0.5
+from index_store.neural.dual_config import HeadShape
 
 
 class Head(nn.Module):
@@ -67,19 +59,40 @@ class Heads(nn.Module):
         return unit
 
 
-class PhotoTower(nn.Module):
-    """Pixels to unit rows: the frozen front of the trunk, its trained tail, mean pooling, heads."""
+@dataclass(frozen=True, slots=True)
+class PixelScale:
+    """How a photo trunk wants its pixels: (x - mean) / spread in each channel, where x is 0 to 255."""
 
-    def __init__(self, front: nn.Module, tail: nn.Module, heads: Heads) -> None:
+    mean: tuple[float, float, float]
+    spread: tuple[float, float, float]
+
+
+LITE_PIXELS = PixelScale((127.0,) * 3, (128.0,) * 3)
+"""What EfficientNet-Lite was trained on."""
+
+
+class PhotoTower(nn.Module):
+    """Pixels to unit rows: the frozen front of the trunk, its trained tail, mean pooling, heads.
+
+    The scale of the pixels is part of the tower, so that the exported one takes photos as they are; it is no weight, so
+    that checkpoints do not hold it.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, front: nn.Module, tail: nn.Module, heads: Heads, scale: PixelScale = LITE_PIXELS) -> None:
         super().__init__()
         self.front = front
         self.tail = tail
         self.heads = heads
+        self.scale = scale
+        self.register_buffer("mean", torch.tensor(scale.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("spread", torch.tensor(scale.spread).view(1, 3, 1, 1), persistent=False)
 
     def maps(self, pixels: Tensor) -> Tensor:
         """Return the front's feature maps for uint8 pixels of shape (n, side, side, 3)."""
-        # EfficientNet-Lite was trained on (x - 127) / 128
-        maps: Tensor = self.front((pixels.permute(0, 3, 1, 2).float() - 127.0) / 128.0)
+        maps: Tensor = self.front((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.spread)
         return maps
 
     def pooled(self, maps: Tensor) -> Tensor:
@@ -94,7 +107,7 @@ class PhotoTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Token ids to unit rows: a BERT, mean pooling over the tokens, heads."""
+    """Token ids to unit rows: a text trunk, mostly a BERT, mean pooling over the tokens, heads."""
 
     def __init__(self, bert: nn.Module, heads: Heads) -> None:
         super().__init__()

@@ -8,20 +8,21 @@
 
 from __future__ import annotations
 
-import pickle
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from index_store.encoders.captions import CaptionedPhoto, held_out, read_captions
 from index_store.encoders.cards import CARD_FILE, PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, WEIGHT_FILES, write_card
-from index_store.errors import DataError, EncoderError, WeightsError
-from index_store.neural.bases import PHOTO_BASES, TEXT_BASES, PhotoBase, TextBase
+from index_store.errors import DataError, EncoderError
+from index_store.neural.bases import PhotoBase, TextBase
+from index_store.neural.dual_config import EncoderTraining
 from index_store.neural.dual_data import Progress, feature_maps, load_photos, tokenize
 from index_store.neural.dual_export import export_photo, export_text
 from index_store.neural.dual_judging import (
@@ -33,50 +34,22 @@ from index_store.neural.dual_judging import (
     pool_all_photos,
     pool_all_texts,
 )
-from index_store.neural.dual_learning import LearningRates, TrainingData, pseudo_features, train_jointly, warm_up
-from index_store.neural.dual_model import DualModel, Heads, HeadShape, PhotoTower, TextTower, fit_reduction
+from index_store.neural.dual_keeping import Keeper, better_one_at
+from index_store.neural.dual_learning import TrainingData, pseudo_features, train_jointly, warm_up
+from index_store.neural.dual_model import DualModel, Heads, PhotoTower, TextTower, fit_reduction
+from index_store.neural.dual_starting import CHECKPOINT_FILE, load_start
+from index_store.neural.photo_bases import load_photo_base
+from index_store.neural.text_bases import load_text_base
 
 FAMILY = "lite2-minilm"
-CLASS_CAPTION = "a photo of a {}"
-BASE_LICENCES = {"efficientnet-lite2": "Apache-2.0", "all-MiniLM-L6-v2": "Apache-2.0"}
-"""The licences of the bases that have a name here."""
+CLASS_CAPTIONS = ("a photo of a {}", "a {}", "{}", "a picture of a {}")
+"""What a pseudo photo is captioned with: queries are often as short as this, captions hardly ever."""
 LEAST_PHOTOS = 4
-CHECKPOINT_FILE = "towers.pt"
 
-_MAX_TOKENS = 64
-"""Texts are cut here when encoded; captions have 14 tokens on average and hardly ever more than 32."""
 _CALIBRATION_PHOTOS = 200
 _PARITY_PAIRS = 200
 _WARMUP_VIEWS = 2
 """Plain and mirrored: the warm-up is over before more views would matter."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderTraining:
-    """Everything that decides how an encoder comes out; saved in its card.
-
-    `validation_share` in [0, 1) is held out by a hash of the photo's name; 0 trains on all photos and measures nothing.
-    """
-
-    photo_base: str = "efficientnet-lite2"
-    text_base: str = "all-MiniLM-L6-v2"
-    seed: int = 0
-    validation_share: float = 0.15
-    views: int = 4
-    heads: int = 2
-    head: HeadShape = field(default_factory=HeadShape)
-    dimension: int = 384
-    warmup_epochs: int = 12
-    warmup_batch: int = 1000
-    warmup_rate: float = 2e-3
-    epochs: int = 4
-    batch: int = 256
-    captions_per_photo: int = 2
-    classes_per_batch: int = 200
-    word_dropout: float = 0.1
-    label_smoothing: float = 0.05
-    rates: LearningRates = field(default_factory=LearningRates)
-    train_tokens: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,56 +76,49 @@ def train_encoder(
     progress: Progress,
     start: Path | None = None,
     bases: tuple[PhotoBase, TextBase] | None = None,
+    cache: Path | None = None,
 ) -> EncoderReport:
     """Train on the captioned photos in `data` and write the encoder's folder `output`.
 
-    `start` is a folder that this function wrote before: its towers go on learning, without a warm-up. `bases` replaces
-    the ones that the configuration names. The folder's files are replaced only when all is done.
+    `start` is an encoder's folder: its towers go on learning, without a warm-up, from their float originals where the
+    folder has them and else from its ONNX files. `bases` replaces the ones that the configuration names, `cache` keeps
+    what the photo trunk's frozen front makes of the photos. The folder's files are replaced only when all is done.
 
     Raises:
         DataError: the captions or photos cannot be used.
-        EncoderError: the configuration names a base that is not known, or does not fit the towers in `start`.
+        EncoderError: the configuration names a base that is not known, or does not fit the towers in `start`; no epoch
+            was better than `start`; or the encoder in `output` is better.
         WeightsError: `start` holds no towers.
         MissingExtraError: a package of the `train` extra is not installed.
     """
     started = time.monotonic()
     training, validation = _split(read_captions(data), config.validation_share, data)
     photo_base, text_base = bases or _load_bases(config)
+    config = replace(config, train_tokens=min(config.train_tokens, text_base.max_tokens))
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     model = build_towers(photo_base, text_base, config)
     if start:
-        load_towers(model, start / CHECKPOINT_FILE)
-        _undo_reduction(model)
-    learning = _prepare(model, training, photo_base, text_base, config, progress)
-    held = _hold_out(model, validation, photo_base, text_base, config, progress) if validation else None
+        load_start(model, start)
+    learning = _prepare(model, training, photo_base, text_base, config, progress, cache)
+    held = _hold_out(model, validation, photo_base, text_base, config, progress, cache) if validation else None
 
-    if not start:
+    keeper = Keeper(model, held, config.kept_share)
+    if start:
+        keeper.measure_start(model)
+    else:
         _warm_heads(model, learning, config, generator, progress)
-    curve: list[Recall] = []
-    train_jointly(
-        model,
-        learning,
-        epochs=config.epochs,
-        batch=config.batch,
-        captions_per_photo=config.captions_per_photo,
-        classes=config.classes_per_batch,
-        word_dropout=config.word_dropout,
-        rates=config.rates,
-        smoothing=config.label_smoothing,
-        generator=generator,
-        progress=progress,
-        after_epoch=lambda epoch: curve.append(held.recall(model, epoch)) if held else None,
-    )
+    train_jointly(model, learning, config, generator, progress, keeper.offer)
+    keeper.put_best_into(model)
     _reduce(model, learning, config.dimension)
-    return write_encoder(model, training, validation, (photo_base, text_base), config, output, curve, started)
+    return write_encoder(model, training, validation, (photo_base, text_base), config, output, keeper.curve, started)
 
 
 def write_encoder(
     model: DualModel,
     training: Sequence[CaptionedPhoto],
-    validation: Sequence[CaptionedPhoto],
+    validation: list[CaptionedPhoto],
     bases: tuple[PhotoBase, TextBase],
     config: EncoderTraining,
     output: Path,
@@ -170,19 +136,19 @@ def write_encoder(
         shutil.copyfile(text_base.tokenizer, folder / TOKENIZER_FILE)
 
         examples = (validation or training)[:_PARITY_PAIRS]
-        firsts = tokenize([photo.captions[0] for photo in examples], text_base.tokenizer, _MAX_TOKENS)
+        firsts = tokenize([photo.captions[0] for photo in examples], text_base.tokenizer, text_base.max_tokens)
         agreement = parity(model, examples, firsts, photo_base.side, folder)
+        captions = tokenize(_captions(validation or training[:1]), text_base.tokenizer, text_base.max_tokens)
         shipped = None
         if validation:
-            captions = tokenize(_captions(validation), text_base.tokenizer, _MAX_TOKENS)
             shipped = exported_recall(folder, validation, captions, photo_base.side, config.epochs)
         seconds = time.monotonic() - started
         facts = {
             "dimension": len(model.photo.heads.reduction.T),
             "photo_input": {"side": photo_base.side, "squash": True},
-            "max_tokens": _MAX_TOKENS,
+            "max_tokens": text_base.max_tokens,
             "bases": {"photo": photo_base.name, "text": text_base.name},
-            "licences": {name: BASE_LICENCES.get(name, "not known") for name in (photo_base.name, text_base.name)},
+            "licences": {photo_base.name: photo_base.licence, text_base.name: text_base.licence},
             "training": asdict(config),
             "data": {
                 "photos": len(training),
@@ -194,10 +160,18 @@ def write_encoder(
             "parity_cosine": agreement,
             "seconds": round(seconds),
         }
-        card = write_card(folder, FAMILY, facts)
+        card = write_card(folder, _family(photo_base, text_base), facts)
         torch.save({"photo": model.photo.state_dict(), "text": model.text.state_dict()}, folder / CHECKPOINT_FILE)
+        better = better_one_at(output, validation, captions, shipped) if shipped else None
+        place = output.with_name(f"{output.name}-not-better") if better else output
+        place.mkdir(exist_ok=True)
         for name in (*WEIGHT_FILES, CHECKPOINT_FILE, CARD_FILE):  # the card last: it vouches for the others
-            shutil.move(folder / name, output / name)
+            shutil.move(folder / name, place / name)
+    if better and shipped:
+        raise EncoderError(
+            f"{output}: the encoder there finds more of the {better.gallery} held-out photos "
+            f"(R@1 {better.at_1:.3f} to {shipped.at_1:.3f}) and stays; the new one is in {place}"
+        )
     captions_seen = len(_captions(training))
     return EncoderReport(card.name, output, len(training), captions_seen, seconds, tuple(curve), shipped, agreement)
 
@@ -213,45 +187,24 @@ def _split(
 
 
 def _load_bases(config: EncoderTraining) -> tuple[PhotoBase, TextBase]:
-    if config.photo_base not in PHOTO_BASES:
-        raise EncoderError(f"no photo base is called {config.photo_base}: choose from {', '.join(PHOTO_BASES)}")
-    if config.text_base not in TEXT_BASES:
-        raise EncoderError(f"no text base is called {config.text_base}: choose from {', '.join(TEXT_BASES)}")
-    return PHOTO_BASES[config.photo_base](), TEXT_BASES[config.text_base]()
+    return load_photo_base(config.photo_base), load_text_base(config.text_base)
+
+
+def _family(photo_base: PhotoBase, text_base: TextBase) -> str:
+    """Return the first part of the encoder's name: that of the encoder that ships, or the names of other bases."""
+    shipped = EncoderTraining()
+    if (photo_base.name, text_base.name) == (shipped.photo_base, shipped.text_base):
+        return FAMILY
+    return re.sub(r"[^\w.-]+", "-", f"{photo_base.name}-{text_base.name}", flags=re.ASCII)
 
 
 def build_towers(photo_base: PhotoBase, text_base: TextBase, config: EncoderTraining) -> DualModel:
     """Put heads with fresh weights on the bases' trunks."""
     photo_heads = Heads(photo_base.features, config.heads, config.head)
     text_heads = Heads(text_base.features, config.heads, config.head)
-    return DualModel(
-        photo=PhotoTower(photo_base.front, photo_base.tail, photo_heads).eval(),
-        text=TextTower(text_base.bert, text_heads).eval(),
-    )
-
-
-def load_towers(model: DualModel, checkpoint: Path) -> None:
-    """Fill the towers with the weights of a checkpoint.
-
-    Raises:
-        EncoderError: the checkpoint is of towers of another build.
-        WeightsError: there is no checkpoint, or it is damaged.
-    """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{checkpoint}: holds no towers to start from") from error
-    for tower, weights in ((model.photo, state["photo"]), (model.text, state["text"])):
-        tower.heads.reduction = weights["heads.reduction"]  # loading would refuse another width
-        try:
-            tower.load_state_dict(weights)
-        except RuntimeError as error:
-            raise EncoderError(f"{checkpoint}: does not fit this configuration; compare it with card.json") from error
-
-
-def _undo_reduction(model: DualModel) -> None:
-    for tower in (model.photo, model.text):
-        tower.heads.reduction = torch.eye(len(tower.heads.reduction))
+    photo = PhotoTower(photo_base.front, photo_base.tail, photo_heads, photo_base.scale)
+    photo.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch's stubs leave out
+    return DualModel(photo.eval(), TextTower(text_base.bert, text_heads).eval())
 
 
 def _prepare(
@@ -261,40 +214,35 @@ def _prepare(
     text_base: TextBase,
     config: EncoderTraining,
     progress: Progress,
+    cache: Path | None,
 ) -> TrainingData:
-    maps = feature_maps(model.photo, photos, photo_base.side, config.views, config.seed, progress)
-    counts = torch.tensor([0, *(len(photo.captions) for photo in photos)])
-    classes = [CLASS_CAPTION.format(name) for name in photo_base.class_names]
+    maps = feature_maps(model.photo, photos, photo_base.side, config.views, config.seed, progress, cache)
+    counts = torch.tensor([len(photo.captions) for photo in photos])
+    captions = tokenize(_captions(photos), text_base.tokenizer, config.train_tokens)
+    classes = [caption.format(name) for name in photo_base.class_names for caption in CLASS_CAPTIONS]
     # without classes one stand-in text is tokenised and never drawn
     class_tokens = tokenize(classes or ["a photo"], text_base.tokenizer, config.train_tokens)
+    pooled = pool_all_photos(model, maps[0])
     return TrainingData(
         maps=maps,
-        captions=tokenize(_captions(photos), text_base.tokenizer, config.train_tokens),
-        first_caption=counts.cumsum(dim=0),
-        pseudo_features=pseudo_features(photo_base.classifier, pool_all_photos(model, maps[0])),
+        captions=captions,
+        first_caption=torch.cat([torch.tensor([0]), counts.cumsum(dim=0)]),
+        pseudo_features=pseudo_features(photo_base.classifier, pooled, photo_base.pooled_range),
         class_captions=class_tokens,
+        pooled_photos=pooled,
+        pooled_captions=pool_all_texts(model, captions),
+        mask_token=text_base.mask_token,
+        special_tokens=text_base.special_tokens,
     )
 
 
 def _warm_heads(
     model: DualModel, data: TrainingData, config: EncoderTraining, generator: torch.Generator, progress: Progress
 ) -> None:
-    views = [pool_all_photos(model, maps) for maps in data.maps[:_WARMUP_VIEWS]]
-    texts = pool_all_texts(model, data.captions)
-    class_texts = pool_all_texts(model, data.class_captions)[: len(data.pseudo_features)]
-    warm_up(
-        (model.photo.heads, model.text.heads),
-        (views, texts),
-        data,
-        class_texts,
-        epochs=config.warmup_epochs,
-        batch=config.warmup_batch,
-        classes=config.classes_per_batch,
-        rate=config.warmup_rate,
-        smoothing=config.label_smoothing,
-        generator=generator,
-        progress=progress,
-    )
+    views = [data.pooled_photos, *(pool_all_photos(model, maps) for maps in data.maps[1:_WARMUP_VIEWS])]
+    class_texts = pool_all_texts(model, data.class_captions)
+    heads = (model.photo.heads, model.text.heads)
+    warm_up(heads, (views, class_texts), data, config, generator, progress)
 
 
 def _hold_out(
@@ -304,8 +252,9 @@ def _hold_out(
     text_base: TextBase,
     config: EncoderTraining,
     progress: Progress,
+    cache: Path | None,
 ) -> HeldOut:
-    maps = feature_maps(model.photo, photos, photo_base.side, 1, config.seed, progress)[0]
+    maps = feature_maps(model.photo, photos, photo_base.side, 1, config.seed, progress, cache)[0]
     return HeldOut(maps, tokenize(_captions(photos), text_base.tokenizer, config.train_tokens), owners(photos))
 
 

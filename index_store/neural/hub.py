@@ -1,12 +1,13 @@
-"""Fetch a CLIP or SigLIP model into the hub's local cache: the only file that asks the network for an encoder."""
+"""Fetch models into the hub's local cache: CLIP or SigLIP as encoders, and the bases that training starts from."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from index_store.encoders.cards import EncoderCard
-from index_store.encoders.sentence_cards import find_hub_card, hub_caches, hub_repository
+from index_store.encoders.sentence_cards import cached_folder, find_hub_card, hub_caches, hub_repository
 from index_store.errors import EncoderError, WeightsError
 
 ANSWER_SECONDS = 5.0
@@ -26,9 +27,7 @@ def fetch(name: str) -> EncoderCard:
     if card is not None:
         return card
     instead = "put its files into a folder and name that with --encoder; nothing was changed"
-    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        if os.environ.get(variable, "").upper() in {"1", "ON", "YES", "TRUE"}:
-            raise EncoderError(f"{name} is not on this machine, and {variable} forbids to fetch it; {instead}")
+    _check_allowed(name, instead)
     # a repository may have its weights twice; the pickled ones are fetched only where there are no others
     for ignored in ([*_OTHER_RUNTIMES, "*.bin"], _OTHER_RUNTIMES):
         _download(hub_repository(name), ignored, instead)
@@ -38,6 +37,34 @@ def fetch(name: str) -> EncoderCard:
     if card is None:
         raise EncoderError(f"{hub_repository(name)} was fetched and is no CLIP or SigLIP model; name another")
     return card
+
+
+def fetch_base(name: str, repository: str, instead: str) -> Path:
+    """Fetch a model that training can start from and return its folder; `instead` says what else can be done.
+
+    Raises:
+        EncoderError: the hub cannot be reached or must not be, or has no such model.
+    """
+    _check_allowed(name, instead)
+    _download(repository, [*_OTHER_RUNTIMES, "*.bin"], instead)
+    folder = cached_folder(repository)
+    if folder is None:
+        raise EncoderError(f"{repository} was fetched and is no model of transformers; {instead}")
+    return folder
+
+
+def forbidden_by() -> str | None:
+    """Return the name of the environment variable that forbids to ask the network for models, if one does."""
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if os.environ.get(variable, "").upper() in {"1", "ON", "YES", "TRUE"}:
+            return variable
+    return None
+
+
+def _check_allowed(name: str, instead: str) -> None:
+    variable = forbidden_by()
+    if variable:
+        raise EncoderError(f"{name} is not on this machine, and {variable} forbids to fetch it; {instead}")
 
 
 def _download(repository: str, ignored: list[str], instead: str) -> None:

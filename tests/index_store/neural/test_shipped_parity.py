@@ -34,10 +34,11 @@ def test_card_records_that_export_and_original_agree() -> None:
 def test_shipped_files_agree_with_the_float_towers_on_200_photos_and_captions(data: Path) -> None:
     pytest.importorskip("torch")
     from index_store.neural.bases import load_lite2, load_minilm
+    from index_store.neural.dual_config import EncoderTraining, HeadShape
     from index_store.neural.dual_data import tokenize
     from index_store.neural.dual_judging import parity
-    from index_store.neural.dual_model import HeadShape
-    from index_store.neural.dual_training import EncoderTraining, build_towers, load_towers
+    from index_store.neural.dual_starting import load_towers
+    from index_store.neural.dual_training import build_towers
 
     recorded = shipped_facts()["training"]
     simple = {field.name for field in fields(EncoderTraining)} - {"head", "rates"}
