@@ -83,6 +83,7 @@ def measure(work: Path, photos: int) -> list[Row]:
     rows += recall_and_time(work, vectors, card.dimension)
     rows += cold(work, photos)
     rows += unchanged_plan(work, files, photos)
+    rows += batch_rate(work, photos)
     return rows
 
 
@@ -152,6 +153,18 @@ def unchanged_plan(work: Path, files: list[PhotoFile], photos: int) -> list[Row]
     assert plan.unchanged == len(files)
     name = f"unchanged library of {photos:,} files: plan, s"
     return [Row(name, whole, "find, read rows, compare", f"{listing:.1f} s listing alone", 15, 5, False)]
+
+
+def batch_rate(work: Path, photos: int) -> list[Row]:
+    """Time many different queries in one process, from its start to its end, against one query alone."""
+    people, deeds, places = ("a man", "a woman", "two dogs", "a horse", "nobody"), ("running", "asleep", "in red"), 140
+    texts = [f"{who} {deed} at place {place}" for place in range(places) for who in people for deed in deeds]
+    (work / "texts").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    store = str(work / "large")
+    whole = wall_seconds([IMGSEARCH, "query", "--batch", str(work / "texts"), "--min-score", "0", "--store", store])
+    one = wall_seconds([IMGSEARCH, "query", "a dog by a tree", "--min-score", "0", "--store", store])
+    name = f"--batch, {len(texts)} new texts over {photos:,} photos, pool {POOL}: queries/s"
+    return [Row(name, len(texts) / whole, f"{whole:.1f} s", f"{one:.2f} s for one alone", 60, 200, True)]
 
 
 if __name__ == "__main__":
