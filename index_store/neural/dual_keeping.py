@@ -53,6 +53,11 @@ class Keeper:
             self._best, self._best_point = _states(model), point
         return f"epoch {epoch}: R@1 {point.at_1:.3f}, R@10 {point.at_10:.3f} of {point.gallery} held-out photos"
 
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights are kept; 0 is the start."""
+        return self._best_point.epoch if self._best_point else len(self.curve)
+
     def put_best_into(self, model: DualModel) -> None:
         """Load the weights that were kept.
 

@@ -112,7 +112,7 @@ def train_encoder(
     train_jointly(model, learning, config, generator, progress, keeper.offer)
     keeper.put_best_into(model)
     _reduce(model, learning, config.dimension)
-    return write_encoder(model, training, validation, (photo_base, text_base), config, output, keeper.curve, started)
+    return write_encoder(model, training, validation, (photo_base, text_base), config, output, keeper, started)
 
 
 def write_encoder(
@@ -122,7 +122,7 @@ def write_encoder(
     bases: tuple[PhotoBase, TextBase],
     config: EncoderTraining,
     output: Path,
-    curve: Sequence[Recall],
+    keeper: Keeper,
     started: float,
 ) -> EncoderReport:
     """Export trained towers, measure the exported files, and put them with their card and the towers into `output`."""
@@ -141,7 +141,7 @@ def write_encoder(
         captions = tokenize(_captions(validation or training[:1]), text_base.tokenizer, text_base.max_tokens)
         shipped = None
         if validation:
-            shipped = exported_recall(folder, validation, captions, photo_base.side, config.epochs)
+            shipped = exported_recall(folder, validation, captions, photo_base.side, keeper.best_epoch)
         seconds = time.monotonic() - started
         facts = {
             "dimension": len(model.photo.heads.reduction.T),
@@ -156,7 +156,7 @@ def write_encoder(
                 "held_out_photos": len(validation),
             },
             "validation": asdict(shipped) if shipped else None,
-            "curve": [asdict(point) for point in curve],
+            "curve": [asdict(point) for point in keeper.curve],
             "parity_cosine": agreement,
             "seconds": round(seconds),
         }
@@ -173,7 +173,9 @@ def write_encoder(
             f"(R@1 {better.at_1:.3f} to {shipped.at_1:.3f}) and stays; the new one is in {place}"
         )
     captions_seen = len(_captions(training))
-    return EncoderReport(card.name, output, len(training), captions_seen, seconds, tuple(curve), shipped, agreement)
+    return EncoderReport(
+        card.name, output, len(training), captions_seen, seconds, tuple(keeper.curve), shipped, agreement
+    )
 
 
 def _split(
