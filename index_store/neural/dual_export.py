@@ -8,9 +8,11 @@ such as ViT, whose activations have outliers, are written as the text tower is.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +59,20 @@ class CalibrationPhotos(CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {"pixels": batch}
 
 
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Hide what the quantiser logs about every layer, and its advice to people who write exporters."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def export_text(tower: TextTower, path: Path) -> None:
     """Write the text tower: 8-bit weights, 8-bit embedding table, int64 `input_ids` and `attention_mask`."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _without_advice():
         exported, fused, table = (Path(folder) / name for name in ("exported.onnx", "fused.onnx", "table.onnx"))
         ids = torch.tensor([[2, 1, 1, 2], [2, 1, 2, 0]])  # tokens that every vocabulary has
         tokens = {0: "texts", 1: "tokens"}
@@ -86,7 +99,7 @@ def export_photo(tower: PhotoTower, path: Path, calibration: NDArray[np.uint8]) 
     `calibration` holds photos of that shape: from them come the ranges of the activations, where these are quantised
     statically.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _without_advice():
         exported, prepared = Path(folder) / "exported.onnx", Path(folder) / "prepared.onnx"
         example = torch.from_numpy(calibration[:2])
         _export(tower, (example,), exported, {"pixels": {0: "photos"}, "embedding": {0: "photos"}})

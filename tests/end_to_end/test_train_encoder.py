@@ -37,6 +37,7 @@ def test_own_photos_make_an_encoder_out_of_the_one_that_ships(imgsearch, own, tm
     made, store = tmp_path / "made", tmp_path / "store"
     done = imgsearch("train", "encoder", own, "--output", made, "--epochs", "1", "--validation-share", "0")
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     card = json.loads((made / "card.json").read_text(encoding="utf-8"))
     assert card["training"]["kept_share"] == 0.5
     assert card["data"]["photos"] == len(CAPTIONS)
