@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m tests.demo_photos ./test_images
 	$(IMGSEARCH) index ./test_images --store $(DEMO_STORE)
 	$(IMGSEARCH) query "a cat" -k 3 --min-score 0 --store $(DEMO_STORE)
-	$(IMGSEARCH) query "a cup of coffee" -k 3 --min-score 0 --store $(DEMO_STORE)
+	$(IMGSEARCH) query "a cup on a saucer" -k 3 --min-score 0 --store $(DEMO_STORE)
 	$(IMGSEARCH) query "a rocket launch" -k 3 --min-score 0 --store $(DEMO_STORE)
 	$(IMGSEARCH) query "children playing in the park" --store $(DEMO_STORE) || test $$? -eq 3
 
@@ -37,14 +37,14 @@ bench-scale: $(VENV)/.dev
 docs: $(VENV)/.demo
 	$(BIN)/python -m tests.demo_photos ./test_images
 	$(IMGSEARCH) --quiet index ./test_images --store $(DEMO_STORE)
-	$(BIN)/python docs/screenshot.py $(DEMO_STORE) "a cup of coffee"
+	$(BIN)/python docs/screenshot.py $(DEMO_STORE) "a cup on a saucer"
 
 study: $(VENV)/.dev
 	$(IMGSEARCH) study $(DATA) --report reports/study --docs docs/relevance.md
 
 # everything that ships, from the base weights and the data; index_store/weights/*/card.json say how long it took
 weights: $(VENV)/.dev
-	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --output index_store/weights/encoder
+	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --output index_store/weights/encoder
 	$(IMGSEARCH) train minors $(DATA_PRETRAIN) --output index_store/weights/minors --evaluate $(DATA)
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker
 

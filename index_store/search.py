@@ -110,7 +110,7 @@ class Searcher:
         """The opened store."""
         from index_store.store import open_store
 
-        return open_store(self._place, self._encoder_name)
+        return open_store(self._place, self._encoder_name, preferred=encoder_card().name)
 
     @cached_property
     def encoder(self) -> TextEncoder:

@@ -244,8 +244,8 @@ class ImageStore:
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def open_store(place: str, encoder: str | None = None) -> ImageStore:
-    """Open the collection of `encoder` in an existing store, or the only one where none is named.
+def open_store(place: str, encoder: str | None = None, preferred: str | None = None) -> ImageStore:
+    """Open the collection of `encoder` in an existing store; where none is named, `preferred` or the only one.
 
     Raises:
         StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
@@ -258,7 +258,9 @@ def open_store(place: str, encoder: str | None = None) -> ImageStore:
     manifests = _manifests(client, place)
     if not manifests:
         raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
-    name = encoder or next(iter(manifests)) if len(manifests) == 1 or encoder else None
+    name = encoder or (preferred if preferred in manifests else None)
+    if name is None and len(manifests) == 1:
+        name = next(iter(manifests))
     if name is None:
         raise StoreError(f"{place}: holds several encoders ({', '.join(sorted(manifests))}); name one with --encoder")
     if name not in manifests:

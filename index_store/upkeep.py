@@ -13,7 +13,7 @@ from index_store.checking import Finding, check_store, repair_store
 from index_store.compliance.decisions import Decision, decide, overrule, standing_decisions
 from index_store.compliance.policy import load_policy
 from index_store.compliance.unjudged import photo_judge
-from index_store.encoders import encoder_card, load_photo_encoder
+from index_store.encoders import encoder_card, load_photo_encoder, shipped_before
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import UsageError
 from index_store.indexing import IndexModels, IndexOptions, Place, Progress, index_photos, plan_run, rejudge
@@ -62,14 +62,15 @@ class Library:
         """
         policy = load_policy(self.policy_file)
         known = None if places else self._open()
-        # a refresh goes on with the encoder that the store was built with
-        named = self.encoder or (known.manifest.encoder if known is not None else None)
+        named = self.encoder
+        if named is None and known is not None and not shipped_before(known.manifest.encoder):
+            named = known.manifest.encoder  # a refresh goes on with the encoder that the store was built with
         card = encoder_card(named)
         rule, load_judge = photo_judge(card, policy, named=named, unjudged=self.unjudged)
-        store = self._create() if known is None else known
+        store = known if known is not None and known.manifest.encoder == card.name else self._create()
         with self._writing():
             hidden = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
-            chosen, missing = _present(places, store)
+            chosen, missing = _present(places, known or store)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = standing_decisions(store.decisions())
             load_encoder = partial(load_photo_encoder, named, device=self.device)
@@ -90,7 +91,8 @@ class Library:
         """
         store = self._open() if store_exists(self.place) or not places else None
         chosen, missing = _present(places, store)
-        _, plan = plan_run(chosen, store.photos() if store else (), options or IndexOptions())
+        anew = store is None or (self.encoder is None and shipped_before(store.manifest.encoder))
+        _, plan = plan_run(chosen, () if store is None or anew else store.photos(), options or IndexOptions())
         threshold = load_policy(self.policy_file).photo_threshold
         withheld = {photo.image_id for photo in store.withheld(threshold)} if store else set()
         hidden = frozenset(withheld | plan.successors(withheld))
@@ -200,7 +202,8 @@ class Library:
         return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait)
 
     def _open(self) -> ImageStore:
-        return open_store(self.place, self.encoder and encoder_card(self.encoder).name)
+        named = self.encoder and encoder_card(self.encoder).name
+        return open_store(self.place, named, preferred=encoder_card().name)
 
     def _create(self) -> ImageStore:
         card = encoder_card(self.encoder)

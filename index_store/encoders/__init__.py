@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from index_store.encoders.protocols import PhotoEncoder, TextEncoder
     from index_store.neural.sentence_clip import SentenceClipEncoder
 
-__all__ = ["DEFAULT_ENCODER", "EncoderCard", "encoder_card", "load_photo_encoder", "load_text_encoder"]
+__all__ = [
+    "DEFAULT_ENCODER",
+    "EncoderCard",
+    "encoder_card",
+    "load_photo_encoder",
+    "load_text_encoder",
+    "shipped_before",
+]
 
 DEFAULT_ENCODER = "lite2-minilm"
 """The encoder that ships with the program: EfficientNet-Lite2 for photos, MiniLM for texts."""
@@ -47,12 +54,22 @@ def encoder_card(name: str | None = None) -> EncoderCard:
     card = find_hub_card(name)
     if card is None and looks_like_hub_name(name):
         raise absent(name)
+    if card is None and shipped_before(name):
+        raise EncoderError(
+            f"{name} came with another version of imgsearch, this one has {shipped.name}: run 'imgsearch index' to "
+            "embed the photos anew; nothing was changed"
+        )
     if card is None:
         raise EncoderError(
             f"no encoder is called {name}: name a folder made by `imgsearch train encoder`, "
             f"one that `imgsearch encoders` lists, or {shipped.name}, which ships; nothing was changed"
         )
     return card
+
+
+def shipped_before(name: str) -> bool:
+    """Whether a name is that of an encoder which came with another version of this program."""
+    return name.startswith(f"{DEFAULT_ENCODER}-") and name != read_card(_SHIPPED).name
 
 
 def _card_in(folder: Path) -> EncoderCard:

@@ -61,6 +61,23 @@ def test_without_a_path_all_roots_are_refreshed_as_they_were_indexed(index, phot
     assert index().stderr.startswith("1 added, 2 unchanged")
 
 
+def test_a_store_of_an_earlier_version_is_embedded_anew_by_a_refresh(index, photos, imgsearch, tmp_path):
+    from index_store.encoders import DEFAULT_ENCODER
+    from index_store.manifest import Manifest
+    from index_store.records import IndexedRoot
+    from index_store.store import create_store
+
+    earlier = create_store(str(tmp_path / "store"), Manifest(f"{DEFAULT_ENCODER}-00000000", 512))
+    earlier.set_root(IndexedRoot(str(photos), "2026-01-01T00:00:00+00:00", 3))
+    asked = imgsearch("query", "a cat", "--store", tmp_path / "store")
+    assert asked.returncode == 2
+    assert "came with another version of imgsearch" in asked.stderr
+    assert index().stderr.startswith("3 added, 0 unchanged in ")
+    assert index().stderr.startswith("0 added, 3 unchanged in ")
+    again = imgsearch("query", "a cat", "--min-score", "0", "--format", "paths", "--store", tmp_path / "store")
+    assert again.stdout.splitlines()[0].endswith("chelsea.png")
+
+
 def test_a_root_that_is_not_mounted_keeps_its_photos(index, photos, imgsearch, tmp_path):
     index("photos")
     photos.rename(tmp_path / "unmounted")

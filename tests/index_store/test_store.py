@@ -154,6 +154,9 @@ def test_two_encoders_live_in_one_store(store):
     assert (open_store(store.place, "other").count(), open_store(store.place, "colours-1").count()) == (1, 0)
     with pytest.raises(StoreError, match=r"holds several encoders \(colours-1, other\); name one with --encoder"):
         open_store(store.place)
+    assert open_store(store.place, preferred="other").count() == 1
+    with pytest.raises(StoreError, match="holds several encoders"):
+        open_store(store.place, preferred="neither")
 
 
 def test_a_newer_schema_is_refused(tmp_path):
