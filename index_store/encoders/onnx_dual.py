@@ -133,8 +133,9 @@ def _open_session(path: Path, threads: int | None, device: str = "cpu") -> onnxr
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoders need the cores meanwhile
     options.log_severity_level = 4  # warnings of the runtime mean nothing to people who search photos
+    providers = _providers(device)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # the runtime's exceptions share no base below Exception
         raise WeightsError(f"{path}: cannot be opened ({_first_line(error)})") from error
 
