@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 from index_store.errors import UsageError
 from index_store.records import Answer
 from index_store.search import DEFAULT_K, DEFAULT_POOL, Searcher
+
+_SIDE_BY_SIDE = 4
+"""Queries that are answered at the same time: more brought little on two cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +44,38 @@ def answer_lines(
     A line is a text, or a JSON object with `query` and perhaps `k`, `pool` and `min_score`. Models are loaded once.
     Only a line's own mistakes become errors; what concerns all queries, such as a missing store, is raised.
     """
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    waiting: Queue[Future[Answer | BatchError] | None] = Queue(2 * _SIDE_BY_SIDE)
+
+    def answer(number: int, line: str) -> Answer | BatchError:
         try:
-            request = _read_request(line.strip(), defaults or BatchRequest(""))
-            yield searcher.ask(request.query, k=request.k, pool=request.pool, min_score=request.min_score)
+            request = _read_request(line, defaults or BatchRequest(""))
+            return searcher.ask(request.query, k=request.k, pool=request.pool, min_score=request.min_score)
         except UsageError as error:
-            yield BatchError(number, str(error))
+            return BatchError(number, str(error))
+
+    def read(pool: ThreadPoolExecutor) -> None:
+        # in a thread of its own, so that an answer goes out while the next line is still waited for
+        opened = False
+        try:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    future = pool.submit(answer, number, line.strip())
+                    waiting.put(future)
+                    if not opened:  # the first one opens the models
+                        opened = isinstance(future.result(), Answer)
+            waiting.put(None)
+        except BaseException as error:  # whoever takes the answers shall meet it
+            failed: Future[Answer | BatchError] = Future()
+            failed.set_exception(error)
+            waiting.put(failed)
+
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="queries")
+    try:
+        Thread(target=read, args=(pool,), daemon=True).start()
+        while (future := waiting.get()) is not None:
+            yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _read_request(line: str, defaults: BatchRequest) -> BatchRequest:

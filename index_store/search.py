@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from index_store.compliance.policy import load_policy
@@ -40,7 +41,10 @@ MAX_K = 10_000
 
 
 class Searcher:
-    """A store and its models, opened when first needed and kept for the queries that follow."""
+    """A store and its models, opened when first needed and kept for the queries that follow.
+
+    After the first answer, several threads may ask at the same time.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Searcher:
             raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
         self._withhold = withhold
         self._text_rule = TextRule(self.policy)
+        self._checking = Lock()
 
     def ask(
         self, query: str, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
@@ -79,7 +84,7 @@ class Searcher:
         """
         text = " ".join(unicodedata.normalize("NFC", query).split())
         _check_usage(text, k, pool, min_score)
-        if self._withhold and self._text_rule.check(text).withheld:
+        if self._withhold and self._speaks_of_children(text):
             return Answer(query, notice=self.policy.notice, refused=True)
         started = time.perf_counter()
         query_embedding = self._embed(text)
@@ -104,6 +109,10 @@ class Searcher:
             calibrated=self.calibrated,
             warnings=_doubts(text),
         )
+
+    def _speaks_of_children(self, text: str) -> bool:
+        with self._checking:  # spaCy is not made for several threads
+            return self._text_rule.check(text).withheld
 
     @cached_property
     def store(self) -> ImageStore:

@@ -39,7 +39,7 @@ HNSW: CreateHNSWConfiguration = {
     "space": "cosine",
     "max_neighbors": 32,
     "ef_construction": 200,
-    "ef_search": 200,
+    "ef_search": 400,
     "sync_threshold": 1000,
 }
 """How Chroma's approximate search is built; `ef_search` is raised for pools that are larger."""
@@ -147,13 +147,13 @@ class ImageStore:
 
         The search is approximate (HNSW) in a large store.
         """
-        wanted = min(pool, MAX_POOL, self.count())
-        if wanted == 0:
+        if pool < 1:
             return []  # Chroma refuses n_results=0
         with _translated(self.place):
+            # a store with fewer photos gives those it has; to count them first would take as long as the search
             answer = self._collection.query(
                 query_embeddings=query_embedding[np.newaxis, :],
-                n_results=wanted,
+                n_results=min(pool, MAX_POOL),
                 include=["metadatas", "distances", "embeddings"],
             )
         embeddings = np.asarray((answer["embeddings"] or [[]])[0], dtype=np.float32)

@@ -44,6 +44,7 @@ class TextCache:
     def put(self, encoder: str, text: str, embedding: NDArray[np.float32]) -> None:
         """Remember an embedding; when the cache is full a tenth of it makes room."""
         with suppress(sqlite3.Error), closing(sqlite3.connect(self._path, timeout=0.1)) as connection, connection:
+            connection.execute("PRAGMA synchronous = OFF")  # what a crash of the machine loses is only time
             connection.execute(_TABLE)
             count = connection.execute("SELECT COUNT(*) FROM texts").fetchone()[0]
             if count >= self._max_texts:
