@@ -119,7 +119,7 @@ def recall_and_time(work: Path, vectors: Vectors, dimension: int) -> list[Row]:
     store.nearest(queries[0], POOL)
     for query in queries:
         started = time.perf_counter()
-        pool = {position[candidate.photo.image_id] for candidate in store.nearest(query, POOL)}
+        pool = {position[candidate.image_id] for candidate in store.nearest(query, POOL)}
         ours.append(time.perf_counter() - started)
         started = time.perf_counter()
         best = np.argpartition(-(vectors @ query), POOL)[:POOL]

@@ -103,7 +103,7 @@ class StoredPhoto:
 class Candidate:
     """A photo near a query: `similarity` is the cosine in [-1, 1]."""
 
-    photo: StoredPhoto
+    image_id: str
     similarity: float
     embedding: Embedding
 

@@ -28,7 +28,7 @@ from index_store.text_cache import TextCache
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import TextEncoder
-    from index_store.records import Embedding
+    from index_store.records import Embedding, StoredPhoto
     from index_store.relevance.cosine import Scorer
     from index_store.store import ImageStore
 
@@ -96,11 +96,7 @@ class Searcher:
         _LOG.info("%d candidates from %s in %.0f ms", len(candidates), self._place, 1000 * (found - embedded))
         _LOG.info("reranked by %s in %.0f ms", self.reranker.version, 1000 * (time.perf_counter() - found))
         least = self.reranker.min_score if min_score is None else min_score
-        matches = [
-            self._match(position, score, candidate)
-            for position, (score, candidate) in enumerate(ranked[:k], start=1)
-            if score >= least
-        ]
+        matches = self._matches([(score, candidate) for score, candidate in ranked[:k] if score >= least])
         return Answer(
             query,
             tuple(matches),
@@ -167,8 +163,16 @@ class Searcher:
     def _reranker_folder(self) -> Path | None:
         return find_companion(RERANKER, self.store.manifest.encoder, self._encoder)
 
-    def _match(self, position: int, score: float, candidate: Candidate) -> Match:
-        photo = candidate.photo
+    def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
+        """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
+        known = self.store.photos_of([candidate.image_id for _, candidate in ranked])
+        there = [(score, candidate) for score, candidate in ranked if candidate.image_id in known]
+        return [
+            self._match(rank, score, candidate, known[candidate.image_id])
+            for rank, (score, candidate) in enumerate(there, start=1)
+        ]
+
+    def _match(self, position: int, score: float, candidate: Candidate, photo: StoredPhoto) -> Match:
         if self._withhold and photo.verdict.withholds_at(self.policy.photo_threshold):
             return Match(position, score, candidate.similarity, None, None, None)
         return Match(position, score, candidate.similarity, photo.image_id, photo.width, photo.height)
@@ -196,7 +200,7 @@ def rank(
         return []
     scores = reranker.score(query_embedding, np.stack([candidate.embedding for candidate in candidates]))
     ranked = zip((float(score) for score in scores), candidates, strict=True)
-    return sorted(ranked, key=lambda pair: (-pair[0], -pair[1].similarity, pair[1].photo.image_id))
+    return sorted(ranked, key=lambda pair: (-pair[0], -pair[1].similarity, pair[1].image_id))
 
 
 def _nothing_found(ranked: Sequence[tuple[float, Candidate]], least: float, place: str) -> str:

@@ -154,21 +154,29 @@ class ImageStore:
             answer = self._collection.query(
                 query_embeddings=query_embedding[np.newaxis, :],
                 n_results=min(pool, MAX_POOL),
-                include=["metadatas", "distances", "embeddings"],
+                include=["distances", "embeddings"],  # metadata would take longer than the search
             )
         embeddings = np.asarray((answer["embeddings"] or [[]])[0], dtype=np.float32)
         candidates = [
-            Candidate(stored_photo(self._naming.image_id(row_id), row), 1.0 - distance, embedding)
-            for row_id, row, distance, embedding in zip(
-                answer["ids"][0],
-                (answer["metadatas"] or [[]])[0],
-                (answer["distances"] or [[]])[0],
-                embeddings,
-                strict=True,
+            Candidate(self._naming.image_id(row_id), 1.0 - distance, embedding)
+            for row_id, distance, embedding in zip(
+                answer["ids"][0], (answer["distances"] or [[]])[0], embeddings, strict=True
             )
         ]
-        candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.photo.image_id))
+        candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.image_id))
         return candidates
+
+    def photos_of(self, image_ids: Sequence[str]) -> dict[str, StoredPhoto]:
+        """Return what is known of those of the photos that are stored, by image_id."""
+        found: dict[str, StoredPhoto] = {}
+        for batch in _batches(image_ids, self._batch_size()):
+            ids = [self._naming.row_id(image_id) for image_id in batch]
+            with _translated(self.place):
+                page = self._collection.get(ids=ids, include=["metadatas"])
+            for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
+                image_id = self._naming.image_id(row_id)
+                found[image_id] = stored_photo(image_id, row)
+        return found
 
     # -- decisions by hand -------------------------------------------------------------------------------------------
 

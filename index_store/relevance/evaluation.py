@@ -16,7 +16,7 @@ import numpy as np
 from index_store.encoders import encoder_card
 from index_store.encoders.companions import RERANKER, find_companion, training_advice
 from index_store.errors import DataError, UsageError, WeightsError
-from index_store.records import Candidate, PhotoFile, StoredPhoto, Verdict
+from index_store.records import Candidate
 from index_store.relevance.absent import GALLERY_SIZE, best_scores, good_answers
 from index_store.relevance.judgements import Judgements, TestQuery, photo_of, read_judgements, require_queries
 from index_store.relevance.measuring import keyed, measure_agreement, measure_pairs
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 SUBSETS = ("train", "test")
-_UNJUDGED = Verdict(False, 0.0, "the policy is off", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +167,11 @@ def rank_gallery(
     similarities = gallery.rows @ query_row
     retrieved = np.lexsort((np.asarray(gallery.names), -similarities))
     candidates = [
-        Candidate(
-            StoredPhoto(PhotoFile(gallery.names[place], 0, 0), 0, 0, _UNJUDGED),
-            float(similarities[place]),
-            gallery.rows[place],
-        )
-        for place in retrieved[:pool]
+        Candidate(gallery.names[place], float(similarities[place]), gallery.rows[place]) for place in retrieved[:pool]
     ]
-    place_of = {candidate.photo.image_id: place for candidate, place in zip(candidates, retrieved, strict=False)}
+    place_of = {candidate.image_id: place for candidate, place in zip(candidates, retrieved, strict=False)}
     ranked = rank(query_row, candidates, reranker)
-    first = np.array([place_of[candidate.photo.image_id] for _, candidate in ranked], dtype=np.int64)
+    first = np.array([place_of[candidate.image_id] for _, candidate in ranked], dtype=np.int64)
     scores = np.array([score for score, _ in ranked])
     return retrieved, np.concatenate([first, retrieved[pool:]]), scores
 

@@ -35,7 +35,7 @@ def test_photos_are_embedded_and_found_again(index, store, encoder, paint):
     assert (report.added, report.encoded, report.skipped) == (2, 2, ())
     assert rows(store) == {"red.png": (32, 24), "blue.png": (10, 20)}
     nearest = store.nearest(encoder.encode_texts(["blue"])[0], 1)
-    assert Path(nearest[0].photo.image_id).name == "blue.png"
+    assert Path(nearest[0].image_id).name == "blue.png"
 
 
 def test_an_unchanged_folder_loads_no_model(store, encoder, judge, paint, index, tmp_path):

@@ -45,7 +45,7 @@ def test_nearest_is_sorted_by_similarity_and_ties_by_path(store):
     names = ["/b.jpg", "/a.jpg", "/c.jpg", "/d.jpg"]
     store.upsert([photo(name) for name in names], unit([1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]))
     found = store.nearest(unit([1, 0, 0, 0])[0], 3)
-    assert [candidate.photo.image_id for candidate in found] == ["/a.jpg", "/b.jpg", "/d.jpg"]
+    assert [candidate.image_id for candidate in found] == ["/a.jpg", "/b.jpg", "/d.jpg"]
     assert [candidate.similarity for candidate in found] == pytest.approx([1.0, 1.0, 0.5**0.5], abs=1e-6)
     assert np.allclose(found[2].embedding, unit([1, 1, 0, 0])[0])
 
@@ -60,14 +60,14 @@ def test_nearest_agrees_with_brute_force(store):
     store.upsert([photo(f"/{i:03}.jpg") for i in range(300)], vectors)
     query = unit([0.3, -1, 0.2, 0.7])[0]
     exact = [f"/{i:03}.jpg" for i in np.argsort(-(vectors @ query))[:20]]
-    assert [candidate.photo.image_id for candidate in store.nearest(query, 20)] == exact
+    assert [candidate.image_id for candidate in store.nearest(query, 20)] == exact
 
 
 def test_names_that_are_no_utf8_are_kept_exactly(store):
     name = os.fsdecode(b"/photos/caf\xe9 100%.jpg")
     store.upsert([photo(name)], unit([1, 0, 0, 0]))
     assert [row.image_id for row in store.photos()] == [name]
-    assert store.nearest(unit([1, 0, 0, 0])[0], 1)[0].photo.image_id == name
+    assert store.nearest(unit([1, 0, 0, 0])[0], 1)[0].image_id == name
     store.delete([name])
     assert store.count() == 0
 
@@ -115,7 +115,7 @@ def test_a_store_survives_a_new_connection_with_more_than_a_thousand_rows(tmp_pa
     again = open_store(place)
     assert again.count() == 2500
     for i in (0, 999, 1000, 2499):
-        assert again.nearest(vectors[i], 1)[0].photo.image_id == f"/{i}.jpg"
+        assert again.nearest(vectors[i], 1)[0].image_id == f"/{i}.jpg"
 
 
 def test_opening_a_missing_store_says_how_to_make_one_and_makes_none(tmp_path):
@@ -145,6 +145,12 @@ def test_a_chroma_database_of_another_program_is_no_store(tmp_path):
 def test_a_store_of_another_encoder_is_named(store):
     with pytest.raises(StoreError, match="was built with the encoder colours-1, not with clip"):
         open_store(store.place, "clip")
+
+
+def test_photos_are_known_by_their_paths_and_missing_ones_left_out(store):
+    store.upsert([photo("/a.jpg"), photo("/b.jpg")], unit([1, 0, 0, 0], [0, 1, 0, 0]))
+    assert store.photos_of(["/b.jpg", "/gone.jpg"]) == {"/b.jpg": photo("/b.jpg")}
+    assert store.photos_of([]) == {}
 
 
 def test_two_encoders_live_in_one_store(store):
