@@ -24,7 +24,9 @@ _DECADES = {
 # Longer words first, or "four" would be found in "fourteen".
 _UNITS, _FULL_TENS = "|".join(reversed(_NUMBERS[1:])), "|".join(_TENS)
 _NUMBER = rf"(?<![\d.,])(?P<number>\d{{1,3}}|(?:(?:{_FULL_TENS})[ -]?)?(?:{_UNITS})|{_FULL_TENS})"
-_HINTS = frozenset([*_NUMBERS, *_TENS, *_PLACES, *_DECADES])
+_WORDS = frozenset([*_NUMBERS, *_TENS, *_PLACES])
+_ANCHORS = ("year", "month", "week", "day", "old", "age", "under", "below", "younger", "turn", " of ")
+"""One of these stands by every age whose number is spelled out, but for decades; a birthday has a day in it."""
 
 
 @cache
@@ -70,12 +72,21 @@ class Age(NamedTuple):
 
 def find_ages(text: str) -> list[Age]:
     """Return the ages that a plain text (lower case) speaks of, in order; "under-10s" count as 7."""
-    hinted = any(map(str.isdigit, text)) or not _HINTS.isdisjoint(text.replace("-", " ").split())
-    if not hinted:
+    if not _could_tell_an_age(text):
         return []
     return sorted(
         {*_exact_ages(text), *_upper_ages(text), *_birthdays(text), *_decades(text)},
         key=lambda age: (age.start, age.end),
+    )
+
+
+def _could_tell_an_age(text: str) -> bool:
+    """Whether a text has what all ages have: most texts do not, and need no pattern compiled."""
+    words = text.replace("-", " ").split()
+    return (
+        any(map(str.isdigit, text))
+        or not _DECADES.keys().isdisjoint(words)
+        or (not _WORDS.isdisjoint(words) and any(anchor in text for anchor in _ANCHORS))
     )
 
 
