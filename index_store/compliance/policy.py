@@ -1,8 +1,8 @@
 """Read the compliance policy: a TOML file that is checked line by line and refused when anything in it is unclear.
 
 Standard library only. The shipped file is read from a copy compiled ahead (`compiled.json`, see `compiling.py`),
-because reading the TOML itself costs 30 ms and every query pays it. Small records are named tuples for the same reason:
-each dataclass costs 1 ms at import.
+because reading the TOML itself costs 30 ms and every query pays it. Records are named tuples for the same reason: each
+dataclass costs 1 ms at import.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,8 +73,7 @@ class RussianWords(NamedTuple):
     animals: frozenset[str]
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # compared by digest; the generated methods cost 1 ms at import
-class Policy:
+class Policy(NamedTuple):
     """What is withheld: ages below `age_limit`, photos from `photo_threshold` upwards, and the words that say so.
 
     `forms` maps every lemma to its inflected forms; `real_words` are English words one letter away from a listed form,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
@@ -30,7 +29,7 @@ def first_coordinate(times: float = 1.0) -> PhotoModel:
 
 
 def policy(threshold: float):
-    return dataclasses.replace(load_policy(), photo_threshold=threshold)
+    return load_policy()._replace(photo_threshold=threshold)
 
 
 def test_probabilities_are_the_sigmoid_of_the_mean_logit():

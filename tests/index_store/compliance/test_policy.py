@@ -42,7 +42,7 @@ def test_a_copy_of_the_shipped_policy_means_the_same_as_the_compiled_one(tmp_pat
     copy = load_policy(write(tmp_path, SHIPPED + "\n# a comment\n"))
     shipped = load_policy()
     assert copy.digest != shipped.digest
-    for name in shipped.__dataclass_fields__:
+    for name in shipped._fields:
         if name != "digest":
             assert getattr(copy, name) == getattr(shipped, name)
 
