@@ -6,6 +6,8 @@ The command line turns any of them into one line on standard error and the exit 
 
 from __future__ import annotations
 
+_LONGEST_REASON = 200
+
 
 class ImgsearchError(Exception):
     """Base of every error raised on purpose by this package."""
@@ -45,3 +47,8 @@ class PolicyError(ImgsearchError):
 
 class MissingExtraError(ImgsearchError):
     """A command needs packages that the plain installation leaves out."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what another library's error says, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]

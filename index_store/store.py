@@ -12,7 +12,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import chromadb
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.models.Collection import Collection
+    from chromadb.api.types import GetResult
 
     from index_store.encoders.protocols import Embeddings
 
@@ -98,10 +99,7 @@ class ImageStore:
     def embeddings(self, image_ids: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Return the embeddings of those of the photos that are stored, by image_id."""
         found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
-        for batch in _batches(image_ids, self._batch_size()):
-            ids = [self._naming.row_id(image_id) for image_id in batch]
-            with _translated(self.place):
-                page = self._collection.get(ids=ids, include=["embeddings"])
+        for page in self._rows_of(image_ids, "embeddings"):
             rows = np.asarray(page["embeddings"], dtype=np.float32)
             found.update((self._naming.image_id(row_id), row) for row_id, row in zip(page["ids"], rows, strict=True))
         return found
@@ -169,14 +167,19 @@ class ImageStore:
     def photos_of(self, image_ids: Sequence[str]) -> dict[str, StoredPhoto]:
         """Return what is known of those of the photos that are stored, by image_id."""
         found: dict[str, StoredPhoto] = {}
-        for batch in _batches(image_ids, self._batch_size()):
-            ids = [self._naming.row_id(image_id) for image_id in batch]
-            with _translated(self.place):
-                page = self._collection.get(ids=ids, include=["metadatas"])
+        for page in self._rows_of(image_ids, "metadatas"):
             for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
                 image_id = self._naming.image_id(row_id)
                 found[image_id] = stored_photo(image_id, row)
         return found
+
+    def _rows_of(self, image_ids: Sequence[str], field: Literal["embeddings", "metadatas"]) -> Iterator[GetResult]:
+        """Yield the ids and one field of those of the photos that are stored, a batch at a time."""
+        for batch in _batches(image_ids, self._batch_size()):
+            ids = [self._naming.row_id(image_id) for image_id in batch]
+            with _translated(self.place):
+                page = self._collection.get(ids=ids, include=[field])
+            yield page
 
     # -- decisions by hand -------------------------------------------------------------------------------------------
 

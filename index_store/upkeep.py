@@ -63,7 +63,7 @@ class Library:
         policy = load_policy(self.policy_file)
         known = None if places else self._open()
         named = self.encoder
-        if named is None and known is not None and not shipped_before(known.manifest.encoder):
+        if named is None and known is not None and not self._is_superseded(known):
             named = known.manifest.encoder  # a refresh goes on with the encoder that the store was built with
         card = encoder_card(named)
         rule, load_judge = photo_judge(card, policy, named=named, unjudged=self.unjudged)
@@ -91,8 +91,8 @@ class Library:
         """
         store = self._open() if store_exists(self.place) or not places else None
         chosen, missing = _present(places, store)
-        anew = store is None or (self.encoder is None and shipped_before(store.manifest.encoder))
-        _, plan = plan_run(chosen, () if store is None or anew else store.photos(), options or IndexOptions())
+        stored = () if store is None or self._is_superseded(store) else store.photos()
+        _, plan = plan_run(chosen, stored, options or IndexOptions())
         threshold = load_policy(self.policy_file).photo_threshold
         withheld = {photo.image_id for photo in store.withheld(threshold)} if store else set()
         hidden = frozenset(withheld | plan.successors(withheld))
@@ -196,6 +196,10 @@ class Library:
             indexed_at=max((root.indexed_at for root in roots), default=None),
             roots=tuple(root.path for root in roots),
         )
+
+    def _is_superseded(self, store: ImageStore) -> bool:
+        """Whether a store's photos have to be embedded anew: its encoder came with another version."""
+        return self.encoder is None and shipped_before(store.manifest.encoder)
 
     def _writing(self) -> AbstractContextManager[None]:
         # a server orders its writers itself, row by row

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index_store.encoders import EncoderCard, encoder_card, load_photo_encoder
+from index_store.encoders import EncoderCard, encoder_card
 from index_store.encoders.captions import CaptionedPhoto, read_captions
 from index_store.encoders.cards import CARD_FILE
 from index_store.relevance.judgements import photo_of, read_judgements
-from index_store.relevance.vectors import VectorCache
+from index_store.relevance.vectors import VectorCache, encoder_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from index_store.encoders.protocols import PhotoInput, Pixels
 
     Floats = NDArray[np.float32]
 
@@ -58,7 +56,7 @@ def gather(
     """
     card = encoder_card(encoder)
     photos = read_captions(data)
-    rows = _embed(card, encoder, [photo.path for photo in photos], progress)
+    rows = _embed(encoder, [photo.path for photo in photos], progress)
     return LearningData(photos, rows, card.name, _unseen_share(card) if unseen_share is None else unseen_share)
 
 
@@ -66,7 +64,7 @@ def gather_judged(
     folder: Path, encoder: str | None = None, progress: Progress | None = None
 ) -> Mapping[str, JudgedPhotos]:
     """Return the test and train photos of a folder in the layout of with_sense, with the texts written for them."""
-    card, judgements = encoder_card(encoder), read_judgements(folder)
+    judgements = read_judgements(folder)
     test: dict[str, list[str]] = {}
     for query in judgements.queries:
         test.setdefault(query.image, []).append(query.text)
@@ -78,19 +76,15 @@ def gather_judged(
     parts = {"test": (test, judgements.test_photo), "train": (train, judgements.train_photo)}
     return {
         part: JudgedPhotos(
-            list(texts), list(texts.values()), _embed(card, encoder, [place(name) for name in texts], progress)
+            list(texts), list(texts.values()), _embed(encoder, [place(name) for name in texts], progress)
         )
         for part, (texts, place) in parts.items()
         if texts
     }
 
 
-def _embed(card: EncoderCard, encoder: str | None, paths: Sequence[Path], progress: Progress | None) -> Floats:
-    def load() -> tuple[PhotoInput, Callable[[Sequence[Pixels]], Floats]]:
-        opened = load_photo_encoder(encoder)
-        return opened.photo_input, opened.encode_photos
-
-    return VectorCache().photos(card.name, paths, load, progress)
+def _embed(encoder: str | None, paths: Sequence[Path], progress: Progress | None) -> Floats:
+    return encoder_vectors(encoder, [], [(str(path), path) for path in paths], VectorCache(), progress)[1].rows
 
 
 def _unseen_share(card: EncoderCard) -> float:

@@ -43,6 +43,28 @@ class EncoderCard:
     kind: str = ONNX_DUAL
 
 
+class CardHolder:
+    """What an opened encoder, or a half of one, knows of itself from its card."""
+
+    def __init__(self, card: EncoderCard) -> None:
+        self._card = card
+
+    @property
+    def name(self) -> str:
+        """The encoder's name with its fingerprint."""
+        return self._card.name
+
+    @property
+    def dimension(self) -> int:
+        """The length of an embedding."""
+        return self._card.dimension
+
+    @property
+    def photo_input(self) -> PhotoInput:
+        """How photos are to be prepared; what a model's own processor does comes after that."""
+        return self._card.photo_input
+
+
 def read_card(folder: Path) -> EncoderCard:
     """Read the card in `folder`.
 

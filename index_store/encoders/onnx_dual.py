@@ -13,12 +13,12 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, EncoderCard, weight_file
-from index_store.errors import EncoderError, WeightsError
+from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, CardHolder, EncoderCard, weight_file
+from index_store.errors import EncoderError, WeightsError, first_line
 from index_store.machine import usable_cores
 
 if TYPE_CHECKING:
-    from index_store.encoders.protocols import Embeddings, PhotoInput, Pixels
+    from index_store.encoders.protocols import Embeddings, Pixels
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 TEXT_BATCH = 64
@@ -26,24 +26,7 @@ PHOTO_BATCH = 16
 """Photos in one run of the tower: more brings no speed on two cores, and 16 need about 100 MB."""
 
 
-class _Half:
-    """What both halves know of themselves from the card."""
-
-    def __init__(self, card: EncoderCard) -> None:
-        self._card = card
-
-    @property
-    def name(self) -> str:
-        """The encoder's name with its fingerprint."""
-        return self._card.name
-
-    @property
-    def dimension(self) -> int:
-        """The length of an embedding."""
-        return self._card.dimension
-
-
-class OnnxTextEncoder(_Half):
+class OnnxTextEncoder(CardHolder):
     """The text half: tokenizer and text tower."""
 
     def __init__(self, card: EncoderCard, *, threads: int | None = None) -> None:
@@ -77,7 +60,7 @@ class OnnxTextEncoder(_Half):
         return _run(self._session, {"input_ids": input_ids, "attention_mask": attention_mask})
 
 
-class OnnxPhotoEncoder(_Half):
+class OnnxPhotoEncoder(CardHolder):
     """The photo half: the photo tower, which normalises pixels itself."""
 
     def __init__(self, card: EncoderCard, *, threads: int | None = None, device: str = "auto") -> None:
@@ -89,11 +72,6 @@ class OnnxPhotoEncoder(_Half):
         """
         super().__init__(card)
         self._session = _open_session(weight_file(card, PHOTO_FILE), threads, device)
-
-    @property
-    def photo_input(self) -> PhotoInput:
-        """How `encode_photos` wants its photos prepared."""
-        return self._card.photo_input
 
     def encode_photos(self, photos: Sequence[Pixels]) -> Embeddings:
         """Return one unit row for each photo, in order.
@@ -121,7 +99,7 @@ def _open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception for anything wrong with a file
-        raise WeightsError(f"{path}: is no tokenizer ({_first_line(error)})") from error
+        raise WeightsError(f"{path}: is no tokenizer ({first_line(error)})") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer
@@ -137,7 +115,7 @@ def _open_session(path: Path, threads: int | None, device: str = "cpu") -> onnxr
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # the runtime's exceptions share no base below Exception
-        raise WeightsError(f"{path}: cannot be opened ({_first_line(error)})") from error
+        raise WeightsError(f"{path}: cannot be opened ({first_line(error)})") from error
 
 
 def _providers(device: str) -> list[str]:
@@ -151,7 +129,3 @@ def _providers(device: str) -> list[str]:
 def _run(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> Embeddings:
     outputs: list[Embeddings] = session.run(None, inputs)
     return outputs[0]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

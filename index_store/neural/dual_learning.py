@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,14 +88,11 @@ def warm_up(
         chosen = random_batches(len(photo_views[0]), config.warmup_batch, generator)
         for step in range(steps):
             rows = next(chosen)
-            photos = _draw_views(photo_views, rows, generator)
-            captions, owner = draw_captions(rows, data.first_caption, 1, generator)
-            extra, class_captions = _draw_classes(data, config.classes_per_batch, generator)
-            features = torch.cat([photos, data.pseudo_features[extra]])
-            words = torch.cat([data.pooled_captions[captions], class_texts[class_captions]])
-            owner = torch.cat([owner, len(rows) + torch.arange(len(extra))])
+            drawn = _draw(photo_views, data, rows, 1, config.classes_per_batch, generator)
+            features = torch.cat([drawn.photos, drawn.pseudo_photos])
+            words = torch.cat([data.pooled_captions[drawn.captions], class_texts[drawn.class_captions]])
             factor = scale.exp().clamp(max=_MAX_SCALE)
-            loss = contrastive_loss(photo_head(features), text_head(words), owner, factor, config.label_smoothing)
+            loss = contrastive_loss(photo_head(features), text_head(words), drawn.owner, factor, config.label_smoothing)
             _take_step(loss, optimizer, schedule)
             progress(number * steps + step + 1, len(heads[0].heads) * steps, "warming up the heads")
 
@@ -124,19 +121,16 @@ def train_jointly(
             model.photo.train()
             model.text.train()
             rows = next(chosen)
-            maps = _draw_views(data.maps, rows, generator)
-            captions, owner = draw_captions(rows, data.first_caption, config.captions_per_photo, generator)
-            extra, class_captions = _draw_classes(data, config.classes_per_batch, generator)
-            photos = torch.cat([pool_photos(model, maps), data.pseudo_features[extra]])
-            words = data.captions.rows(captions)
+            drawn = _draw(data.maps, data, rows, config.captions_per_photo, config.classes_per_batch, generator)
+            photos = torch.cat([pool_photos(model, drawn.photos), drawn.pseudo_photos])
+            words = data.captions.rows(drawn.captions)
             words = drop_words(words, config.word_dropout, generator, data.mask_token, data.special_tokens)
             texts = pool_texts(model, words)
-            if len(extra):
-                texts = torch.cat([texts, pool_texts(model, data.class_captions.rows(class_captions))])
-            owner = torch.cat([owner, len(rows) + torch.arange(len(extra))])
+            if len(drawn.class_captions):
+                texts = torch.cat([texts, pool_texts(model, data.class_captions.rows(drawn.class_captions))])
             factor = scale.exp().clamp(max=_MAX_SCALE)
             losses = [
-                contrastive_loss(photo_head(photos), text_head(texts), owner, factor, config.label_smoothing)
+                contrastive_loss(photo_head(photos), text_head(texts), drawn.owner, factor, config.label_smoothing)
                 for photo_head, text_head in zip(model.photo.heads.heads, model.text.heads.heads, strict=True)
             ]
             _take_step(torch.stack(losses).mean(), optimizer, schedule)
@@ -161,18 +155,37 @@ def _set_trunk_dropout(model: DualModel, share: float) -> None:
             module.p = share
 
 
-def _draw_classes(data: TrainingData, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return up to `number` classes at random, and the row of one caption of each."""
-    classes = len(data.pseudo_features)
-    drawn = torch.randperm(classes, generator=generator)[:number]
-    each = len(data.class_captions.ids) // max(1, classes)
-    return drawn, drawn * each + torch.randint(each, (len(drawn),), generator=generator)
+class _Drawn(NamedTuple):
+    """What stands together in a step: photos, a view of each, then pseudo photos; captions, then class captions.
+
+    `captions` and `class_captions` are rows of the training data's; `owner` says for each which photo it belongs to.
+    """
+
+    photos: Tensor
+    pseudo_photos: Tensor
+    captions: Tensor
+    class_captions: Tensor
+    owner: Tensor
 
 
-def _draw_views(views: Sequence[Tensor], rows: Tensor, generator: torch.Generator) -> Tensor:
-    """Return one view of each row, drawn at random."""
-    drawn = torch.randint(len(views), (len(rows),), generator=generator)
-    return torch.stack([views[view][row] for view, row in zip(drawn.tolist(), rows.tolist(), strict=True)])
+def _draw(
+    views: Sequence[Tensor],
+    data: TrainingData,
+    rows: Tensor,
+    captions_per_photo: int,
+    classes: int,
+    generator: torch.Generator,
+) -> _Drawn:
+    """Draw a view and captions of each row at random, and classes with one of their captions."""
+    chosen = torch.randint(len(views), (len(rows),), generator=generator)
+    photos = torch.stack([views[view][row] for view, row in zip(chosen.tolist(), rows.tolist(), strict=True)])
+    captions, owner = draw_captions(rows, data.first_caption, captions_per_photo, generator)
+    known = len(data.pseudo_features)
+    extra = torch.randperm(known, generator=generator)[:classes]
+    each = len(data.class_captions.ids) // max(1, known)
+    class_captions = extra * each + torch.randint(each, (len(extra),), generator=generator)
+    owner = torch.cat([owner, len(rows) + torch.arange(len(extra))])
+    return _Drawn(photos, data.pseudo_features[extra], captions, class_captions, owner)
 
 
 def pool_photos(model: DualModel, maps: Tensor) -> Tensor:

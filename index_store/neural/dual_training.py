@@ -93,7 +93,7 @@ def train_encoder(
     """
     started = time.monotonic()
     training, validation = _split(read_captions(data), config.validation_share, data)
-    photo_base, text_base = bases or _load_bases(config)
+    photo_base, text_base = bases or (load_photo_base(config.photo_base), load_text_base(config.text_base))
     config = replace(config, train_tokens=min(config.train_tokens, text_base.max_tokens))
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
@@ -138,11 +138,12 @@ def write_encoder(
         examples = (validation or training)[:_PARITY_PAIRS]
         firsts = tokenize([photo.captions[0] for photo in examples], text_base.tokenizer, text_base.max_tokens)
         agreement = parity(model, examples, firsts, photo_base.side, folder)
-        captions = tokenize(_captions(validation or training[:1]), text_base.tokenizer, text_base.max_tokens)
-        shipped = None
+        shipped = better = None
         if validation:
+            captions = tokenize(_captions(validation), text_base.tokenizer, text_base.max_tokens)
             shipped = exported_recall(folder, validation, captions, photo_base.side, keeper.best_epoch)
-        seconds = time.monotonic() - started
+            better = better_one_at(output, validation, captions, shipped)
+        seconds, captions_seen = time.monotonic() - started, len(_captions(training))
         facts = {
             "dimension": len(model.photo.heads.reduction.T),
             "photo_input": {"side": photo_base.side, "squash": True},
@@ -152,7 +153,7 @@ def write_encoder(
             "training": asdict(config),
             "data": {
                 "photos": len(training),
-                "captions": len(_captions(training)),
+                "captions": captions_seen,
                 "held_out_photos": len(validation),
             },
             "validation": asdict(shipped) if shipped else None,
@@ -162,7 +163,6 @@ def write_encoder(
         }
         card = write_card(folder, _family(photo_base, text_base), facts)
         torch.save({"photo": model.photo.state_dict(), "text": model.text.state_dict()}, folder / CHECKPOINT_FILE)
-        better = better_one_at(output, validation, captions, shipped) if shipped else None
         place = output.with_name(f"{output.name}-not-better") if better else output
         place.mkdir(exist_ok=True)
         for name in (*WEIGHT_FILES, CHECKPOINT_FILE, CARD_FILE):  # the card last: it vouches for the others
@@ -172,7 +172,6 @@ def write_encoder(
             f"{output}: the encoder there finds more of the {better.gallery} held-out photos "
             f"(R@1 {better.at_1:.3f} to {shipped.at_1:.3f}) and stays; the new one is in {place}"
         )
-    captions_seen = len(_captions(training))
     return EncoderReport(
         card.name, output, len(training), captions_seen, seconds, tuple(keeper.curve), shipped, agreement
     )
@@ -186,10 +185,6 @@ def _split(
     if len(training) < LEAST_PHOTOS:
         raise DataError(f"{data}: {len(training)} photos are left to train on; {LEAST_PHOTOS} are the least")
     return training, validation
-
-
-def _load_bases(config: EncoderTraining) -> tuple[PhotoBase, TextBase]:
-    return load_photo_base(config.photo_base), load_text_base(config.text_base)
 
 
 def _family(photo_base: PhotoBase, text_base: TextBase) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from index_store.encoders.cards import EncoderCard
 from index_store.encoders.sentence_cards import cached_folder, find_hub_card, hub_caches, hub_repository
-from index_store.errors import EncoderError, WeightsError
+from index_store.errors import EncoderError, WeightsError, first_line
 
 ANSWER_SECONDS = 5.0
 """How long the hub may take to say that it is there."""
@@ -79,5 +79,4 @@ def _download(repository: str, ignored: list[str], instead: str) -> None:
             ignore_patterns=ignored,
         )
     except Exception as error:  # the hub's library lets the errors of its HTTP library through
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise EncoderError(f"{repository} cannot be fetched ({reason}); {instead}") from error
+        raise EncoderError(f"{repository} cannot be fetched ({first_line(error)}); {instead}") from error

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from index_store.errors import EncoderError, WeightsError
+from index_store.errors import EncoderError, WeightsError, first_line
 from index_store.neural.bases import PhotoBase, imagenet_names, load_lite2
 from index_store.neural.dual_model import PixelScale
 from index_store.neural.resnet import IMAGENET_PIXELS, RESNET_FILE, RESNET_SIDE, load_resnet18
-from index_store.neural.transformer_models import CONFIG_FILE, first_line, licence_of, open_trunk
+from index_store.neural.transformer_models import CONFIG_FILE, licence_of, open_trunk
 from index_store.places import cache_folder
 
 PREPROCESSOR_FILE = "preprocessor_config.json"

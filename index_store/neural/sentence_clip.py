@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from index_store.encoders.cards import EncoderCard
-from index_store.errors import EncoderError, WeightsError
+from index_store.encoders.cards import CardHolder, EncoderCard
+from index_store.errors import EncoderError, WeightsError, first_line
 from index_store.neural.torchvision_shim import declare_missing_operators
-from index_store.neural.transformer_models import complaints, first_line
+from index_store.neural.transformer_models import complaints
 from index_store.photos import to_picture
 
 if TYPE_CHECKING:
-    from index_store.encoders.protocols import Embeddings, PhotoInput, Pixels
+    from index_store.encoders.protocols import Embeddings, Pixels
 
 BATCH = 32
 _LACKING = re.compile(r"^(\S+)\s*\|.*\bMIS(?:SING|MATCH)", re.MULTILINE)
 """A weight that the file does not have, or not in that shape, in the report that transformers logs."""
 
 
-class SentenceClipEncoder:
+class SentenceClipEncoder(CardHolder):
     """Both halves of a CLIP or SigLIP model: texts and photos become unit rows of one space."""
 
     def __init__(self, card: EncoderCard, *, threads: int | None = None, device: str = "auto") -> None:
@@ -38,7 +38,7 @@ class SentenceClipEncoder:
             EncoderError: there is no such device.
             WeightsError: the files are damaged, or do not make what the card says.
         """
-        self._card = card
+        super().__init__(card)
         if threads is not None:
             torch.set_num_threads(threads)
         self._model = _open(card.folder, card.fingerprint, chosen_device(device))
@@ -48,21 +48,6 @@ class SentenceClipEncoder:
         self._model[0].processing_kwargs = {
             "text": {"padding": padding, "truncation": True, "max_length": card.max_tokens}
         }
-
-    @property
-    def name(self) -> str:
-        """The encoder's name with its fingerprint."""
-        return self._card.name
-
-    @property
-    def dimension(self) -> int:
-        """The length of an embedding."""
-        return self._card.dimension
-
-    @property
-    def photo_input(self) -> PhotoInput:
-        """How `encode_photos` wants its photos prepared; the model's own processor does the rest."""
-        return self._card.photo_input
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Return one unit row for each text, in order; what is longer than the model's maximum is cut."""

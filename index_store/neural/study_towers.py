@@ -15,10 +15,13 @@ import torch
 from torch import nn
 
 from index_store.encoders.protocols import PhotoInput
-from index_store.errors import MissingExtraError, WeightsError
+from index_store.errors import MissingExtraError, WeightsError, first_line
 from index_store.neural.dual_model import LITE_PIXELS, PixelScale
 from index_store.neural.resnet import IMAGENET_PIXELS, RESNET_FILE, RESNET_SIDE, load_resnet18
 from index_store.neural.torchvision_shim import declare_missing_operators
+
+_LONGEST_REASON = 120
+"""A row of the study's table has no room for more."""
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,5 +114,5 @@ def _sentence_transformer(folder: Path, name: str, fetch: bool) -> Any:
     try:
         return SentenceTransformer(str(folder) if folder.is_dir() else name, device="cpu")
     except Exception as error:  # hubs, tokenizers and state files raise nearly anything; all of it means "not at hand"
-        reason = str(error).strip().split("\n", 1)[0][:120]
+        reason = first_line(error)[:_LONGEST_REASON]
         raise WeightsError(f"{name or folder.name} cannot be loaded ({reason}); put its files into {folder}") from error

@@ -13,10 +13,10 @@ import torch
 
 from index_store.encoders.cards import TOKENIZER_FILE
 from index_store.encoders.sentence_cards import cached_folder
-from index_store.errors import EncoderError, WeightsError
+from index_store.errors import EncoderError, WeightsError, first_line
 from index_store.neural.bases import MAX_TOKENS, TextBase, freeze_words, load_minilm
 from index_store.neural.hub import fetch_base
-from index_store.neural.transformer_models import CONFIG_FILE, UNKNOWN_LICENCE, first_line, licence_of, open_trunk
+from index_store.neural.transformer_models import CONFIG_FILE, UNKNOWN_LICENCE, licence_of, open_trunk
 from index_store.places import cache_folder
 
 HUB_BASES = {

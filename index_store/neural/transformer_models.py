@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from index_store.errors import WeightsError
+from index_store.errors import WeightsError, first_line
 from index_store.neural.torchvision_shim import declare_missing_operators
 
 CONFIG_FILE = "config.json"
@@ -90,11 +90,6 @@ def complaints() -> Iterator[list[str]]:
         yield told
     finally:
         logger.handlers = before
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _drop_pooler(model: Any) -> None:
