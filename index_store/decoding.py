@@ -1,7 +1,8 @@
 """Decode photos in worker processes, so that a file that crashes or hangs a decoder costs one photo and not the run.
 
-Parent and worker speak over pipes: a request is one line of JSON; the answer is a line of JSON and, behind it, the
-pixels as they lie in memory. Nothing that a worker sends is executed, since a hostile photo may have taken it over.
+Parent and worker speak over pipes: a request is one line of JSON; the answer is the length of a header in four bytes,
+the header in JSON and, behind it, the pixels as they lie in memory. Nothing that a worker sends is executed, and it is
+held to a size, since a hostile photo may have taken it over.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import IO, Any
 
 import numpy as np
@@ -33,7 +35,13 @@ WORKER_BYTES = 3 << 30
 """The address space of a worker: decoding 100 megapixels needs about 1 GiB."""
 
 AHEAD = 32
-"""Decoded photos that wait for the encoder: 32 of 260 x 260 pixels are 6 MB."""
+"""Decoded photos that wait for the encoder: 32 of 320 x 320 pixels are 10 MB."""
+
+_LENGTH_BYTES = 4
+_MOST_HEADER_BYTES = 1 << 20
+_MOST_PIXEL_BYTES = 1 << 28
+_PIPE_BYTES = 1 << 20
+"""A photo's pixels go through the pipe at once, where the system lets it be so large."""
 
 WORKER = (sys.executable, "-c", "from index_store.decoding import work; work()")
 
@@ -83,6 +91,7 @@ class Decoder:
         self._command = command
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: _Reader | None = None
         self._closed = False
 
     def decode(self, path: str, wanted: PhotoInput) -> OpenedPhoto:
@@ -94,14 +103,15 @@ class Decoder:
         """
         if self._closed:
             raise PhotoUnreadableError("was left for the next run")
-        if self._process is None:
+        if self._process is None or self._reader is None:
             self._process = _start(self._command)
+            self._reader = _Reader(self._process)
         try:
-            return self._ask(self._process, path, wanted)
+            return self._ask(self._process, self._reader, path, wanted)
         except TimeoutError as error:
             self._stop()
             raise PhotoError(f"took longer than {self._seconds:.0f} s to decode") from error
-        except (EOFError, OSError, ValueError, KeyError) as error:
+        except (EOFError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise PhotoError(f"broke the decoder ({self._stop()})") from error
 
     def close(self) -> None:
@@ -111,25 +121,28 @@ class Decoder:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, process: subprocess.Popen[bytes], path: str, wanted: PhotoInput) -> OpenedPhoto:
+    def _ask(self, process: subprocess.Popen[bytes], reader: _Reader, path: str, wanted: PhotoInput) -> OpenedPhoto:
         assert process.stdin is not None
-        assert process.stdout is not None
         request = {"path": path, "side": wanted.side, "squash": wanted.squash}
         process.stdin.write(json.dumps(request).encode() + b"\n")  # JSON keeps bytes that are no UTF-8 as surrogates
         process.stdin.flush()
-        reader = _Reader(process.stdout, time.monotonic() + self._seconds)
-        answer = json.loads(reader.line())
+        reader.deadline = time.monotonic() + self._seconds
+        answer = reader.header()
         if "error" in answer:
             raise (PhotoUnreadableError if answer["unreadable"] else PhotoError)(str(answer["error"]))
         height, width = int(answer["shape"][0]), int(answer["shape"][1])
-        pixels = np.frombuffer(reader.exactly(height * width * 3), dtype=np.uint8).reshape(height, width, 3)
+        content = reader.exactly(height * width * 3, _MOST_PIXEL_BYTES)
+        pixels = np.frombuffer(content, dtype=np.uint8).reshape(height, width, 3)
         file = PhotoFile(path, answer["size_bytes"], answer["mtime_ns"], answer["content_hash"])
         return OpenedPhoto(file, pixels, answer["width"], answer["height"])
 
     def _stop(self) -> str:
         process, self._process = self._process, None
+        reader, self._reader = self._reader, None
         if process is None:
             return "not started"
+        if reader is not None:
+            reader.close()
         try:
             code = process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
@@ -142,41 +155,63 @@ class Decoder:
 
 
 class _Reader:
-    """Reads a worker's answer up to a deadline, in seconds of the monotonic clock."""
+    """Reads a worker's answers, each up to a deadline in seconds of the monotonic clock."""
 
-    def __init__(self, pipe: IO[bytes], deadline: float) -> None:
-        self._pipe = pipe
-        self._deadline = deadline
-        self._buffer = bytearray()
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self.deadline = 0.0
+        self._pipe = process.stdout.fileno()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._pipe, selectors.EVENT_READ)
 
-    def line(self) -> bytes:
-        while (end := self._buffer.find(b"\n")) < 0:
-            self._more()
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        return line
+    def close(self) -> None:
+        self._selector.close()
 
-    def exactly(self, count: int) -> bytes:
-        while len(self._buffer) < count:
-            self._more()
-        return bytes(self._buffer[:count])
+    def header(self) -> dict[str, Any]:
+        """Return the next answer's header.
 
-    def _more(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._pipe, selectors.EVENT_READ)
-            if not selector.select(max(0.0, self._deadline - time.monotonic())):
+        Raises:
+            EOFError: the worker has ended.
+            TimeoutError: the deadline passed.
+            ValueError: what came is no header.
+        """
+        content: dict[str, Any] = json.loads(
+            self.exactly(int.from_bytes(self.exactly(_LENGTH_BYTES, _LENGTH_BYTES)), _MOST_HEADER_BYTES)
+        )
+        return content
+
+    def exactly(self, count: int, most: int) -> bytearray:
+        """Return the next `count` bytes, or raise as `header` does; a ValueError where they are more than `most`."""
+        if not 0 <= count <= most:
+            raise ValueError(f"an answer of {count} bytes")
+        buffer = bytearray(count)
+        view, filled = memoryview(buffer), 0
+        while filled < count:
+            if not self._selector.select(max(0.0, self.deadline - time.monotonic())):
                 raise TimeoutError
-        chunk = os.read(self._pipe.fileno(), 1 << 20)
-        if not chunk:
-            raise EOFError
-        self._buffer += chunk
+            read = os.readv(self._pipe, [view[filled:]])
+            if not read:
+                raise EOFError
+            filled += read
+        return buffer
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     )
+    _widen(process.stdout)
+    return process
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let the pipe hold a whole photo, so that a worker need not wait for its parent; where it cannot, it waits."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl  # POSIX, and the size on Linux only
+
+        if pipe is not None:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def work() -> None:
@@ -189,14 +224,14 @@ def work() -> None:
         sys.stdout.buffer.flush()
 
 
-def _answer(request: dict[str, Any]) -> tuple[bytes, ...]:
+def _answer(request: dict[str, Any]) -> tuple[bytes | memoryview, ...]:
     from index_store.photos import open_photo  # late: the parent needs no Pillow
 
     try:
         opened = open_photo(request["path"], PhotoInput(request["side"], request["squash"]))
     except PhotoError as error:
         failure = {"error": str(error), "unreadable": isinstance(error, PhotoUnreadableError)}
-        return (json.dumps(failure).encode() + b"\n",)
+        return (_header(failure),)
     header = {
         "shape": opened.pixels.shape,
         "width": opened.width,
@@ -205,7 +240,12 @@ def _answer(request: dict[str, Any]) -> tuple[bytes, ...]:
         "mtime_ns": opened.file.mtime_ns,
         "content_hash": opened.file.content_hash,
     }
-    return json.dumps(header).encode() + b"\n", opened.pixels.tobytes()
+    return _header(header), np.ascontiguousarray(opened.pixels).data
+
+
+def _header(facts: dict[str, Any]) -> bytes:
+    content = json.dumps(facts).encode()
+    return len(content).to_bytes(_LENGTH_BYTES) + content
 
 
 def _bound_memory() -> None:

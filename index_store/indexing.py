@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,14 +32,19 @@ Judge = Callable[["Embeddings"], Sequence[Verdict]]
 Progress = Callable[[int, int], None]
 """Called with the number of photos done and the number in all."""
 
-BATCH_SIZE = 16
-"""Photos encoded at once; larger batches gain nothing on a CPU and cost memory (benchmarks/indexing.py)."""
+_Judged = tuple["Embeddings", Sequence[Verdict]]
+
+BATCH_PER_CORE = 8
+"""Photos encoded at once, for each core: two runs of the photo tower."""
+
+BATCHES_AHEAD = 2
+"""Batches that are given to the encoder while rows are written, so that neither waits for the other."""
 
 JUDGED_AT_ONCE = 1024
 """Embeddings judged at once when the policy has changed."""
 
-WRITE_SIZE = 128
-"""Photos written at once: an interrupted run loses at most this many embeddings."""
+WRITE_SIZE = 256
+"""Photos written at once. A run that is killed loses at most these and what is being encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
+class _Decoded:
     job: EncodingJob
     photo: OpenedPhoto
 
@@ -147,13 +154,14 @@ def apply_plan(
     ):
         for done, (job, outcome) in enumerate(decoded, start=1):
             if isinstance(outcome, OpenedPhoto):
-                writer.add(_Encoded(job, outcome))
+                writer.add(_Decoded(job, outcome))
             else:
                 skipped += [Skipped(file.image_id, str(outcome)) for file in job.files]
                 if not isinstance(outcome, PhotoUnreadableError):
                     # what is stored shows another picture than the file does now
                     spoiled.update(file.image_id for file in job.files if file.image_id in plan.changed)
             progress(done, total)
+        writer.finish()
     store.delete(sorted(plan.removed | spoiled))
     lost = {skip.path for skip in skipped}
     return IndexReport(
@@ -169,58 +177,94 @@ def apply_plan(
 
 
 class _Writer:
-    """Collects decoded photos, encodes and judges them in batches, and writes the rows in larger ones."""
+    """Collects decoded photos, has them encoded and judged in batches, and writes the rows in larger ones.
+
+    The encoder works in a thread of its own, so that Chroma writes meanwhile.
+    """
 
     def __init__(self, store: ImageStore, models: IndexModels) -> None:
         self._store = store
         self._models = models
-        self._encoder: PhotoEncoder | None = None
-        self._judge: Judge | None = None
-        self._waiting: list[_Encoded] = []
-        self._rows: list[StoredPhoto] = []
-        self._embeddings: list[Embeddings] = []
+        self._loaded: tuple[PhotoEncoder, Judge] | None = None
+        self._batch_size = BATCH_PER_CORE * usable_cores()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._waiting: list[_Decoded] = []
+        self._encoding: deque[tuple[list[_Decoded], Future[_Judged]]] = deque()
+        self._rows: list[tuple[StoredPhoto, Embeddings]] = []
         self.encoded = 0
 
-    def add(self, photo: _Encoded) -> None:
+    def add(self, photo: _Decoded) -> None:
         self._waiting.append(photo)
-        if len(self._waiting) == BATCH_SIZE:
-            self._encode()
-        if len(self._rows) >= WRITE_SIZE:
-            self._write()
+        if len(self._waiting) == self._batch_size:
+            self._hand_over()
+        while len(self._encoding) > BATCHES_AHEAD:
+            self._collect()
+
+    def finish(self) -> None:
+        """Encode and write what is left."""
+        self._hand_over()
+        while self._encoding:
+            self._collect()
+        self._write()
 
     def __enter__(self) -> _Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Write what is left; after an interruption only what has its embedding already, for a quick way out."""
-        if kind is None:
-            self._encode()
-        if kind is None or not issubclass(kind, Exception):
+        """After an interruption, write only what has its embedding already, for a quick way out."""
+        try:
+            if kind is not None and not issubclass(kind, Exception):
+                while self._encoding and _has_succeeded(self._encoding[0][1]):
+                    self._collect()
+                self._write()
+        finally:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _hand_over(self) -> None:
+        if self._waiting:
+            batch, self._waiting = self._waiting, []
+            self._encoding.append((batch, self._thread.submit(self._encode, batch)))
+
+    def _encode(self, batch: Sequence[_Decoded]) -> _Judged:
+        if self._loaded is None:
+            self._loaded = self._models.load_encoder(), self._models.load_judge()
+        encoder, judge = self._loaded
+        embeddings = encoder.encode_photos([decoded.photo.pixels for decoded in batch])
+        return embeddings, judge(embeddings)
+
+    def _collect(self) -> None:
+        """Wait for the oldest batch, and write when enough rows have come together."""
+        batch, future = self._encoding[0]
+        embeddings, verdicts = future.result()
+        rows = [
+            (row, embedding)
+            for decoded, embedding, verdict in zip(batch, embeddings, verdicts, strict=True)
+            for row in self._rows_of(decoded, verdict)
+        ]
+        self._encoding.popleft()  # only now, and before its rows are taken: Ctrl-C may come between any two lines
+        self._rows += rows
+        self.encoded += len(batch)
+        if len(self._rows) >= WRITE_SIZE:
             self._write()
 
-    def _encode(self) -> None:
-        if not self._waiting:
-            return
-        if self._encoder is None or self._judge is None:
-            self._encoder, self._judge = self._models.load_encoder(), self._models.load_judge()
-        embeddings = self._encoder.encode_photos([waiting.photo.pixels for waiting in self._waiting])
-        for waiting, embedding, verdict in zip(self._waiting, embeddings, self._judge(embeddings), strict=True):
-            content_hash = waiting.photo.file.content_hash
-            holds = overrule(verdict, self._models.decisions.get(content_hash or ""))
-            for file in (waiting.photo.file, *waiting.job.copies):
-                row = StoredPhoto(
-                    replace(file, content_hash=content_hash), waiting.photo.width, waiting.photo.height, holds
-                )
-                self._rows.append(row)
-                self._embeddings.append(embedding)
-        self.encoded += len(self._waiting)
-        self._waiting.clear()
+    def _rows_of(self, decoded: _Decoded, verdict: Verdict) -> list[StoredPhoto]:
+        """Return the rows of a photo and of its copies."""
+        photo = decoded.photo
+        content_hash = photo.file.content_hash
+        holds = overrule(verdict, self._models.decisions.get(content_hash or ""))
+        files = (photo.file, *decoded.job.copies)
+        return [
+            StoredPhoto(replace(file, content_hash=content_hash), photo.width, photo.height, holds) for file in files
+        ]
 
     def _write(self) -> None:
         if self._rows:
-            self._store.upsert(self._rows, np.stack(self._embeddings))
+            self._store.upsert([row for row, _ in self._rows], np.stack([embedding for _, embedding in self._rows]))
         self._rows.clear()
-        self._embeddings.clear()
+
+
+def _has_succeeded(future: Future[_Judged]) -> bool:
+    return future.done() and future.exception() is None
 
 
 def _reuse(store: ImageStore, reused: Sequence[Reuse]) -> None:
@@ -237,11 +281,7 @@ def rejudge(store: ImageStore, rule: str, policy: str, models: IndexModels) -> i
 
     No photo is opened. Decisions by hand stand.
     """
-    outdated = [
-        photo
-        for photo in store.photos()
-        if not photo.verdict.by_hand and (photo.verdict.rule, photo.verdict.policy) != (rule, policy)
-    ]
+    outdated = store.judged_otherwise(rule, policy)
     judge = models.load_judge() if outdated else None
     for start in range(0, len(outdated), JUDGED_AT_ONCE):
         batch = outdated[start : start + JUDGED_AT_ONCE]

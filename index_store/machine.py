@@ -17,6 +17,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def one_blas_thread() -> None:
+    """Keep numpy's matrix products to one thread, unless the environment says otherwise; for before numpy's import.
+
+    The matrices of a query and of the rule for photos are small: a second thread makes them no faster, and while it
+    waits for work it takes a core from the photo tower.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def wanted_device(name: str | None = None) -> str:
     """Return the device that was asked for, by `name` or else by the environment; `auto` where neither says.
 

@@ -81,8 +81,16 @@ class ImageStore:
         by_rule: dict[str, Any] = {"$and": [{"rule": {"$ne": BY_HAND}}, {"probability": {"$gte": threshold}}]}
         by_hand: dict[str, Any] = {"$and": [{"rule": BY_HAND}, {"withheld": True}]}
         withheld: Any = {"$or": [by_rule, by_hand]}
+        return self._photos_where(withheld)
+
+    def judged_otherwise(self, rule: str, policy: str) -> list[StoredPhoto]:
+        """Return the photos, sorted by path, that another rule or another policy judged, and nobody by hand."""
+        other: Any = {"$or": [{"rule": {"$ne": rule}}, {"policy": {"$ne": policy}}]}
+        return self._photos_where({"$and": [{"rule": {"$ne": BY_HAND}}, other]})
+
+    def _photos_where(self, condition: Any) -> list[StoredPhoto]:
         with _translated(self.place):
-            page = self._collection.get(where=withheld, include=["metadatas"])
+            page = self._collection.get(where=condition, include=["metadatas"])
         rows = zip(page["ids"], page["metadatas"] or [], strict=True)
         found = [stored_photo(self._naming.image_id(row_id), row) for row_id, row in rows]
         return sorted(found, key=lambda photo: photo.image_id)

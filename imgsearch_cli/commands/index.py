@@ -68,6 +68,9 @@ def index(
     imgsearch index ~/Pictures /mnt/archive --exclude 'trash/' --store ~/photos.store
     imgsearch index
     """
+    from index_store.machine import one_blas_thread
+
+    one_blas_thread()
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_store import render_index_report, render_plan, render_skipped
     from index_store.indexing import IndexOptions, Place

@@ -66,6 +66,9 @@ def query(
     A line of a batch is a text, or a JSON object with "query" and perhaps "k", "pool" and "min_score". Each is answered
     by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
     """
+    from index_store.machine import one_blas_thread
+
+    one_blas_thread()
     from imgsearch_cli.render import render_answer, render_batch
     from index_store.search import Searcher
 

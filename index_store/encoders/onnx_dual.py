@@ -6,6 +6,7 @@ The only importer of ONNX Runtime for encoders, and of tokenizers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 TEXT_BATCH = 64
-PHOTO_BATCH = 16
-"""Photos in one run of the tower: more brings no speed on two cores, and 16 need about 100 MB."""
+PHOTO_BATCH = 4
+"""Photos in one run of the tower, of which each core makes its own: on two cores a tenth to a fifth faster than one run
+of 16 that both share, and smaller in memory."""
+GPU_BATCH = 64
 
 
 class OnnxTextEncoder(CardHolder):
@@ -66,12 +69,17 @@ class OnnxPhotoEncoder(CardHolder):
     def __init__(self, card: EncoderCard, *, threads: int | None = None, device: str = "auto") -> None:
         """Open the tower; `device` is cpu, cuda, or auto: cuda where ONNX Runtime can use it.
 
+        `threads` batches run side by side, by default one for each core.
+
         Raises:
             EncoderError: there is no such device here.
             WeightsError: its file is missing or damaged.
         """
         super().__init__(card)
-        self._session = _open_session(weight_file(card, PHOTO_FILE), threads, device)
+        self._session = _open_session(weight_file(card, PHOTO_FILE), 1, device)
+        on_gpu = _CUDA in self._session.get_providers()
+        self._batch = GPU_BATCH if on_gpu else PHOTO_BATCH
+        self._threads = ThreadPoolExecutor(1 if on_gpu else threads or usable_cores(), thread_name_prefix="tower")
 
     def encode_photos(self, photos: Sequence[Pixels]) -> Embeddings:
         """Return one unit row for each photo, in order.
@@ -80,11 +88,12 @@ class OnnxPhotoEncoder(CardHolder):
             EncoderError: a photo does not have the shape and type that `photo_input` asks for.
         """
         self._check(photos)
-        rows = np.empty((len(photos), self.dimension), dtype=np.float32)
-        for start in range(0, len(photos), PHOTO_BATCH):
-            pixels = np.stack(photos[start : start + PHOTO_BATCH])
-            rows[start : start + PHOTO_BATCH] = _run(self._session, {"pixels": pixels})
-        return rows
+        batches = [photos[start : start + self._batch] for start in range(0, len(photos), self._batch)]
+        none = np.empty((0, self.dimension), dtype=np.float32)
+        return np.concatenate([none, *self._threads.map(self._encode_batch, batches)])
+
+    def _encode_batch(self, photos: Sequence[Pixels]) -> Embeddings:
+        return _run(self._session, {"pixels": np.stack(photos)})
 
     def _check(self, photos: Sequence[Pixels]) -> None:
         wanted = (self.photo_input.side, self.photo_input.side, 3)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_store.errors import StoreError, UsageError
-from index_store.indexing import WRITE_SIZE, IndexModels, IndexOptions, Place, index_photos
+from index_store.errors import StoreError, UsageError, WeightsError
+from index_store.indexing import BATCH_PER_CORE, WRITE_SIZE, IndexModels, IndexOptions, Place, index_photos
+from index_store.machine import usable_cores
 from index_store.records import IndexReport
 
 
@@ -154,24 +155,35 @@ def test_withheld_photos_are_stored_with_their_verdict(index, store, paint):
     }
 
 
-def test_an_interrupted_run_keeps_what_was_written_and_the_next_completes_it(index, store, encoder, paint, monkeypatch):
-    for i in range(WRITE_SIZE + 40):
-        paint(f"photos/{i:03}.png", size=(8 + i, 8))
+def test_an_interrupted_run_keeps_what_was_encoded_and_the_next_completes_it(index, store, encoder, paint, monkeypatch):
+    batch = BATCH_PER_CORE * usable_cores()
+    whole = -(-WRITE_SIZE // batch) * batch + batch  # a write, and one more batch that waits for its write
+    for i in range(whole + batch):
+        paint(f"photos/{i:04}.png", size=(8 + i, 8))
     real, calls = encoder.encode_photos, []
 
     def interrupted(photos):
-        calls.append(len(photos))
-        if sum(calls) > WRITE_SIZE + 16:
+        if sum(calls) == whole:
             raise KeyboardInterrupt
+        calls.append(len(photos))
         return real(photos)
 
     monkeypatch.setattr(encoder, "encode_photos", interrupted)
     with pytest.raises(KeyboardInterrupt):
         index()
-    assert store.count() == WRITE_SIZE + 16
+    assert store.count() == whole
     monkeypatch.setattr(encoder, "encode_photos", real)
     report = index()
-    assert (report.added, report.unchanged, store.count()) == (24, WRITE_SIZE + 16, WRITE_SIZE + 40)
+    assert (report.added, report.unchanged, store.count()) == (batch, whole, whole + batch)
+
+
+def test_an_error_of_the_encoder_ends_the_run_and_keeps_what_was_written(index, store, encoder, paint, monkeypatch):
+    for i in range(3):
+        paint(f"photos/{i}.png", size=(8 + i, 8))
+    monkeypatch.setattr(encoder, "encode_photos", lambda photos: (_ for _ in ()).throw(WeightsError("is damaged")))
+    with pytest.raises(WeightsError, match="is damaged"):
+        index()
+    assert store.count() == 0
 
 
 def test_a_store_that_cannot_be_written_is_one_clear_error(index, store, paint, monkeypatch):

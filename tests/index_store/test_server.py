@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from index_store.errors import StoreError
-from index_store.indexing import IndexModels, IndexOptions, Place, index_photos
+from index_store.indexing import WRITE_SIZE, IndexModels, IndexOptions, Place, index_photos
 from index_store.manifest import Manifest
 from index_store.store import create_store, open_store
 from tests.conftest import ColourEncoder, judge_white_as_withheld
@@ -79,21 +79,22 @@ def test_a_server_answers_as_a_folder_does(server, encoder, paint, tmp_path):
 
 
 def test_a_server_that_goes_away_is_one_clear_error_and_the_next_run_goes_on(server, encoder, paint, tmp_path):
-    for i in range(200):
+    total = WRITE_SIZE + 200
+    for i in range(total):
         paint(f"photos/{i:03}.png", size=(8 + i, 8))
     store = create_store(server.url, MANIFEST)
 
-    def leave_at_150(done: int, _total: int) -> None:
-        if done == 150:
+    def leave_after_a_write(done: int, _total: int) -> None:
+        if done > WRITE_SIZE and server.process.poll() is None and store.count():
             server.stop()
 
     with pytest.raises(StoreError, match=f"{server.url}: the store failed: .*[Cc]onnect"):
-        index(store, encoder, Place(str(tmp_path / "photos")), progress=leave_at_150)
+        index(store, encoder, Place(str(tmp_path / "photos")), progress=leave_after_a_write)
     server.start()
     report = index(create_store(server.url, MANIFEST), encoder, Place(str(tmp_path / "photos")))
-    assert report.unchanged + report.added == 200
-    assert report.unchanged >= 128
-    assert open_store(server.url).count() == 200
+    assert report.unchanged + report.added == total
+    assert report.unchanged >= WRITE_SIZE
+    assert open_store(server.url).count() == total
 
 
 def test_a_server_that_is_not_there_is_one_clear_error():
