@@ -63,7 +63,7 @@ class Searcher:
         """
         self._place = store or default_store()
         self._encoder = encoder
-        self._encoder_name = encoder and encoder_card(encoder).name
+        self._card = encoder_card(encoder)
         self.policy = load_policy(policy_file)
         if self.policy.mandatory and not withhold:
             raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
@@ -115,7 +115,7 @@ class Searcher:
         """The opened store."""
         from index_store.store import open_store
 
-        return open_store(self._place, self._encoder_name, preferred=encoder_card().name)
+        return open_store(self._place, self._encoder and self._card.name, preferred=self._card.name)
 
     @cached_property
     def encoder(self) -> TextEncoder:
@@ -128,7 +128,7 @@ class Searcher:
 
         In a fresh process the text encoder is opened while chromadb is imported: each takes about as long as the other.
         """
-        card = encoder_card(self._encoder)
+        card = self._card
         known = self._cache.get(card.name, text, card.dimension)
         if known is None and "store" not in self.__dict__:
             with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:

@@ -18,7 +18,8 @@ MAX_TEXTS = 10_000
 
 CACHE_FILE = "texts.sqlite3"
 
-_TABLE = "CREATE TABLE IF NOT EXISTS texts (key BLOB PRIMARY KEY, embedding BLOB NOT NULL) WITHOUT ROWID"
+_TABLE = "CREATE TABLE IF NOT EXISTS texts (key BLOB PRIMARY KEY, embedding BLOB NOT NULL)"
+"""With row ids, so that counting reads the index of the keys and not every embedding."""
 
 
 class TextCache:
