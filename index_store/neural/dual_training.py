@@ -17,13 +17,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from index_store.encoders.captions import CaptionedPhoto, held_out, read_captions
 from index_store.encoders.cards import CARD_FILE, PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, WEIGHT_FILES, write_card
 from index_store.errors import DataError, EncoderError
 from index_store.neural.bases import PhotoBase, TextBase
 from index_store.neural.dual_config import EncoderTraining
-from index_store.neural.dual_data import Progress, feature_maps, load_photos, tokenize
+from index_store.neural.dual_data import Progress, Tokens, feature_maps, load_photos, tokenize
 from index_store.neural.dual_export import export_photo, export_text
 from index_store.neural.dual_judging import (
     HeldOut,
@@ -101,8 +102,9 @@ def train_encoder(
     model = build_towers(photo_base, text_base, config)
     if start:
         load_start(model, start)
-    learning = _prepare(model, training, photo_base, text_base, config, progress, cache)
-    held = _hold_out(model, validation, photo_base, text_base, config, progress, cache) if validation else None
+    material = _Material(model, photo_base, text_base, config, progress, cache)
+    learning = material.to_learn_from(training)
+    held = material.held_out(validation) if validation else None
 
     keeper = Keeper(model, held, config.kept_share)
     if start:
@@ -204,33 +206,46 @@ def build_towers(photo_base: PhotoBase, text_base: TextBase, config: EncoderTrai
     return DualModel(photo.eval(), TextTower(text_base.bert, text_heads).eval())
 
 
-def _prepare(
-    model: DualModel,
-    photos: Sequence[CaptionedPhoto],
-    photo_base: PhotoBase,
-    text_base: TextBase,
-    config: EncoderTraining,
-    progress: Progress,
-    cache: Path | None,
-) -> TrainingData:
-    maps = feature_maps(model.photo, photos, photo_base.side, config.views, config.seed, progress, cache)
-    counts = torch.tensor([len(photo.captions) for photo in photos])
-    captions = tokenize(_captions(photos), text_base.tokenizer, config.train_tokens)
-    classes = [caption.format(name) for name in photo_base.class_names for caption in CLASS_CAPTIONS]
-    # without classes one stand-in text is tokenised and never drawn
-    class_tokens = tokenize(classes or ["a photo"], text_base.tokenizer, config.train_tokens)
-    pooled = pool_all_photos(model, maps[0])
-    return TrainingData(
-        maps=maps,
-        captions=captions,
-        first_caption=torch.cat([torch.tensor([0]), counts.cumsum(dim=0)]),
-        pseudo_features=pseudo_features(photo_base.classifier, pooled, photo_base.pooled_range),
-        class_captions=class_tokens,
-        pooled_photos=pooled,
-        pooled_captions=pool_all_texts(model, captions),
-        mask_token=text_base.mask_token,
-        special_tokens=text_base.special_tokens,
-    )
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """Turns captioned photos into what training reads: the photos' maps and the captions' tokens."""
+
+    model: DualModel
+    photo_base: PhotoBase
+    text_base: TextBase
+    config: EncoderTraining
+    progress: Progress
+    cache: Path | None
+
+    def to_learn_from(self, photos: Sequence[CaptionedPhoto]) -> TrainingData:
+        """Return all views of the photos, their captions, and the pseudo photos with theirs."""
+        maps = self._maps(photos, self.config.views)
+        counts = torch.tensor([len(photo.captions) for photo in photos])
+        captions = self._tokens(_captions(photos))
+        classes = [caption.format(name) for name in self.photo_base.class_names for caption in CLASS_CAPTIONS]
+        pooled = pool_all_photos(self.model, maps[0])
+        return TrainingData(
+            maps=maps,
+            captions=captions,
+            first_caption=torch.cat([torch.tensor([0]), counts.cumsum(dim=0)]),
+            pseudo_features=pseudo_features(self.photo_base.classifier, pooled, self.photo_base.pooled_range),
+            class_captions=self._tokens(classes or ["a photo"]),  # a stand-in, which is never drawn
+            pooled_photos=pooled,
+            pooled_captions=pool_all_texts(self.model, captions),
+            mask_token=self.text_base.mask_token,
+            special_tokens=self.text_base.special_tokens,
+        )
+
+    def held_out(self, photos: Sequence[CaptionedPhoto]) -> HeldOut:
+        """Return the plain view of the photos, and all their captions."""
+        return HeldOut(self._maps(photos, 1)[0], self._tokens(_captions(photos)), owners(photos))
+
+    def _maps(self, photos: Sequence[CaptionedPhoto], views: int) -> list[Tensor]:
+        side, seed = self.photo_base.side, self.config.seed
+        return feature_maps(self.model.photo, photos, side, views, seed, self.progress, self.cache)
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        return tokenize(texts, self.text_base.tokenizer, self.config.train_tokens)
 
 
 def _warm_heads(
@@ -240,19 +255,6 @@ def _warm_heads(
     class_texts = pool_all_texts(model, data.class_captions)
     heads = (model.photo.heads, model.text.heads)
     warm_up(heads, (views, class_texts), data, config, generator, progress)
-
-
-def _hold_out(
-    model: DualModel,
-    photos: Sequence[CaptionedPhoto],
-    photo_base: PhotoBase,
-    text_base: TextBase,
-    config: EncoderTraining,
-    progress: Progress,
-    cache: Path | None,
-) -> HeldOut:
-    maps = feature_maps(model.photo, photos, photo_base.side, 1, config.seed, progress, cache)[0]
-    return HeldOut(maps, tokenize(_captions(photos), text_base.tokenizer, config.train_tokens), owners(photos))
 
 
 def _captions(photos: Sequence[CaptionedPhoto]) -> list[str]:

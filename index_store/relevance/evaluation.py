@@ -127,13 +127,13 @@ def evaluate(
     reranker = open_reranker(model, encoder)
     report = EvaluationReport(reranker.version, reranker.encoder)
     report.notes.extend(str(problem) for problem in judgements.problems)
-    cache = cache or VectorCache()
+    evaluation = _Evaluation(judgements, reranker, encoder, report, cache or VectorCache(), progress, policy_file)
     if subset != "test" and _has_pairs(judgements, required=subset == "train"):
-        _evaluate_train(judgements, reranker, encoder, report, cache, progress, policy_file)
+        evaluation.of_train()
     if subset == "test":
         require_queries(judgements)
     if subset != "train" and judgements.queries:
-        _evaluate_test(judgements, reranker, encoder, report, cache, progress, policy_file)
+        evaluation.of_test()
     return report
 
 
@@ -262,41 +262,51 @@ def _has_pairs(judgements: Judgements, required: bool) -> bool:
     return False
 
 
-def _evaluate_train(
-    judgements: Judgements,
-    reranker: Reranker,
-    encoder: str | None,
-    report: EvaluationReport,
-    cache: VectorCache,
-    progress: Progress | None,
-    policy_file: Path | None,
-) -> None:
-    photos = [(image, judgements.train_photo(image)) for image in judgements.photos]
-    texts, gallery = encoder_vectors(encoder, sorted(judgements.texts.items()), photos, cache, progress)
-    measure_judgements(judgements, reranker, texts, gallery, report)
-    present = set(gallery.names)
-    own = [TestQuery(name, judgements.texts[name], photo_of(name)) for name in texts.names if photo_of(name) in present]
-    if own:
-        rows = texts.rows[texts.places([query.query_id for query in own])]
-        measure_task(RankingTask("train", own, rows, gallery), reranker, report)
-    _count_withheld("train", judgements.texts, gallery, encoder, report, policy_file)
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """What is measured, with what, and the report that it goes to."""
 
+    judgements: Judgements
+    reranker: Reranker
+    encoder: str | None
+    report: EvaluationReport
+    cache: VectorCache
+    progress: Progress | None
+    policy_file: Path | None
 
-def _evaluate_test(
-    judgements: Judgements,
-    reranker: Reranker,
-    encoder: str | None,
-    report: EvaluationReport,
-    cache: VectorCache,
-    progress: Progress | None,
-    policy_file: Path | None,
-) -> None:
-    photos = [(image, judgements.test_photo(image)) for image in judgements.gallery]
-    named = [(query.query_id, query.text) for query in judgements.queries]
-    texts, gallery = encoder_vectors(encoder, named, photos, cache, progress)
-    measure_task(RankingTask("test", judgements.queries, texts.rows, gallery), reranker, report)
-    _measure_min_score(judgements, reranker, texts, gallery, report)
-    _count_withheld("test", dict(named), gallery, encoder, report, policy_file)
+    def of_train(self) -> None:
+        """Measure agreement with the judged pairs, and retrieval by each photo's own text."""
+        judged = self.judgements
+        photos = [(image, judged.train_photo(image)) for image in judged.photos]
+        texts, gallery = encoder_vectors(self.encoder, sorted(judged.texts.items()), photos, self.cache, self.progress)
+        measure_judgements(judged, self.reranker, texts, gallery, self.report)
+        present = set(gallery.names)
+        own = [TestQuery(name, judged.texts[name], photo_of(name)) for name in texts.names if photo_of(name) in present]
+        if own:
+            rows = texts.rows[texts.places([query.query_id for query in own])]
+            measure_task(RankingTask("train", own, rows, gallery), self.reranker, self.report)
+        self._count_withheld("train", judged.texts, gallery)
+
+    def of_test(self) -> None:
+        """Measure retrieval by the test queries, and what the least score does to answers."""
+        judged = self.judgements
+        photos = [(image, judged.test_photo(image)) for image in judged.gallery]
+        named = [(query.query_id, query.text) for query in judged.queries]
+        texts, gallery = encoder_vectors(self.encoder, named, photos, self.cache, self.progress)
+        measure_task(RankingTask("test", judged.queries, texts.rows, gallery), self.reranker, self.report)
+        _measure_min_score(judged, self.reranker, texts, gallery, self.report)
+        self._count_withheld("test", dict(named), gallery)
+
+    def _count_withheld(self, subset: str, texts: Mapping[str, str], photos: Vectors) -> None:
+        """Add how many queries and photos the policy would have withheld; a missing photo rule is said so."""
+        queries = len(withheld_texts(texts, self.policy_file) & texts.keys())
+        self.report.rows.append(MetricRow(subset, "policy", "withheld_queries", float(queries), len(texts)))
+        try:
+            hidden = len(withheld_photos(photos, self.encoder, self.policy_file))
+        except WeightsError as error:
+            self.report.notes.append(f"photos that the policy withholds are not counted: {error}")
+            return
+        self.report.rows.append(MetricRow(subset, "policy", "withheld_photos", float(hidden), len(photos.names)))
 
 
 def measure_judgements(
@@ -357,22 +367,3 @@ def _all_scores(
 
 def _cosines(texts: NDArray[np.float32], photos: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.einsum("ij,ij->i", texts, photos))
-
-
-def _count_withheld(
-    subset: str,
-    texts: Mapping[str, str],
-    photos: Vectors,
-    encoder: str | None,
-    report: EvaluationReport,
-    policy_file: Path | None,
-) -> None:
-    """Add how many queries and photos the policy would have withheld; a missing photo rule is said so."""
-    queries = len(withheld_texts(texts, policy_file) & texts.keys())
-    report.rows.append(MetricRow(subset, "policy", "withheld_queries", float(queries), len(texts)))
-    try:
-        hidden = len(withheld_photos(photos, encoder, policy_file))
-    except WeightsError as error:
-        report.notes.append(f"photos that the policy withholds are not counted: {error}")
-        return
-    report.rows.append(MetricRow(subset, "policy", "withheld_photos", float(hidden), len(photos.names)))
