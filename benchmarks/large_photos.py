@@ -1,7 +1,7 @@
-"""What large photos cost an index run: `python -m benchmarks.large_photos PHOTOS [--many 10000] [--json FILE]`.
+"""What photos of different sizes cost an index run: `python -m benchmarks.large_photos PHOTOS [--json FILE]`.
 
-PHOTOS is a folder of real photos of ordinary size. The large ones are the same pictures scaled up to 12 megapixels, so
-that a JPEG decoder has real content to work on.
+PHOTOS is a folder of real photos. Those of 0.2 and of 12 megapixels are the same pictures scaled, so that a JPEG decoder
+has real content to work on.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from PIL import Image
 from benchmarks.rows import Row, show
 from benchmarks.speed import IMGSEARCH, index_throughput, peak_megabytes
 
+ORDINARY = (516, 388)
 LARGE = (4000, 3000)
 HUGE = (16_000, 12_500)
 
 
 def main() -> None:
-    """Measure throughput on 12-megapixel photos, and memory over many photos and beside a huge one."""
+    """Measure throughput on photos of two sizes, and memory over many photos and beside a huge one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
+    parser.add_argument("--ordinary", type=int, default=1_000)
     parser.add_argument("--large", type=int, default=150)
     parser.add_argument("--many", type=int, default=10_000)
     parser.add_argument("--json", type=Path)
@@ -31,19 +33,25 @@ def main() -> None:
     originals = sorted(path for path in chosen.photos.iterdir() if path.suffix.lower() == ".jpg")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        show([*throughput(originals, work, chosen.large), *memory(originals, work, chosen.many)], chosen.json)
+        rows = [
+            throughput(originals, work / "ordinary", ORDINARY, chosen.ordinary, (0.85, 0.95)),
+            throughput(originals, work / "large", LARGE, chosen.large, (0.45, 0.80)),
+            *memory(originals, work, chosen.many),
+        ]
+        show(rows, chosen.json)
 
 
-def throughput(originals: list[Path], work: Path, count: int) -> list[Row]:
-    """Time an index run over photos of 12 megapixels, against the tower alone."""
-    photos = work / "large"
+def throughput(
+    originals: list[Path], photos: Path, size: tuple[int, int], count: int, marks: tuple[float, float]
+) -> Row:
+    """Time an index run over photos of a size, made in the folder `photos`, against the tower alone."""
     photos.mkdir()
     for number, original in enumerate((originals * count)[:count]):
         with Image.open(original) as picture:
-            picture.convert("RGB").resize(LARGE, Image.Resampling.BICUBIC).save(photos / f"{number}.jpg", quality=90)
-    row = index_throughput(photos, work)[0]
-    name = f"index throughput, {count} photos of 12 megapixels / the photo tower alone"
-    return [Row(name, row.value, row.measured, row.baseline, 0.45, 0.80, True)]
+            picture.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(photos / f"{number}.jpg", quality=90)
+    row = index_throughput(photos, photos.parent)[0]
+    name = f"index throughput, {count} photos of {size[0] * size[1] / 1e6:.1f} megapixels / the photo tower alone"
+    return Row(name, row.value, row.measured, row.baseline, *marks, True)
 
 
 def memory(originals: list[Path], work: Path, count: int) -> list[Row]:

@@ -37,6 +37,9 @@ _Judged = tuple["Embeddings", Sequence[Verdict]]
 BATCH_PER_CORE = 8
 """Photos encoded at once, for each core: two runs of the photo tower."""
 
+MAX_BATCH = 64
+"""The most photos encoded at once: three such batches of 320 x 320 pixels are 60 MB."""
+
 BATCHES_AHEAD = 2
 """Batches that are given to the encoder while rows are written, so that neither waits for the other."""
 
@@ -176,6 +179,11 @@ def apply_plan(
     )
 
 
+def batch_size() -> int:
+    """Return how many photos are given to the encoder at once on this machine."""
+    return min(MAX_BATCH, BATCH_PER_CORE * usable_cores())
+
+
 class _Writer:
     """Collects decoded photos, has them encoded and judged in batches, and writes the rows in larger ones.
 
@@ -186,7 +194,7 @@ class _Writer:
         self._store = store
         self._models = models
         self._loaded: tuple[PhotoEncoder, Judge] | None = None
-        self._batch_size = BATCH_PER_CORE * usable_cores()
+        self._batch_size = batch_size()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._waiting: list[_Decoded] = []
         self._encoding: deque[tuple[list[_Decoded], Future[_Judged]]] = deque()

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from index_store.errors import StoreError, UsageError, WeightsError
-from index_store.indexing import BATCH_PER_CORE, WRITE_SIZE, IndexModels, IndexOptions, Place, index_photos
-from index_store.machine import usable_cores
+from index_store.indexing import WRITE_SIZE, IndexModels, IndexOptions, Place, batch_size, index_photos
 from index_store.records import IndexReport
 
 
@@ -156,7 +155,7 @@ def test_withheld_photos_are_stored_with_their_verdict(index, store, paint):
 
 
 def test_an_interrupted_run_keeps_what_was_encoded_and_the_next_completes_it(index, store, encoder, paint, monkeypatch):
-    batch = BATCH_PER_CORE * usable_cores()
+    batch = batch_size()
     whole = -(-WRITE_SIZE // batch) * batch + batch  # a write, and one more batch that waits for its write
     for i in range(whole + batch):
         paint(f"photos/{i:04}.png", size=(8 + i, 8))
