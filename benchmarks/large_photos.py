@@ -1,7 +1,7 @@
 """What photos of different sizes cost an index run: `python -m benchmarks.large_photos PHOTOS [--json FILE]`.
 
-PHOTOS is a folder of real photos. Those of 0.2 and of 12 megapixels are the same pictures scaled, so that a JPEG decoder
-has real content to work on.
+PHOTOS is a folder of real photos. Those of 0.2 and of 12 megapixels are the same pictures scaled, so that a decoder of
+JPEG has real content to work on.
 """
 
 from __future__ import annotations
