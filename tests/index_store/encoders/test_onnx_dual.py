@@ -33,8 +33,11 @@ def folder(tmp_path: Path) -> Path:
     return shutil.copytree(encoder_card().folder, tmp_path / "encoder")
 
 
+SIDE = encoder_card().photo_input.side
+
+
 def noise(count: int) -> list[np.ndarray]:
-    return list(np.random.default_rng(0).integers(0, 256, (count, 260, 260, 3), dtype=np.uint8))
+    return list(np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8))
 
 
 def test_shipped_card_is_true_to_its_files() -> None:
@@ -82,12 +85,15 @@ def test_photos_become_unit_rows_in_order_across_batches(photos: OnnxPhotoEncode
 
 
 def test_photos_of_another_size_are_refused(photos: OnnxPhotoEncoder) -> None:
-    with pytest.raises(EncoderError, match=r"photo 1 is uint8 of shape \(224, 224, 3\).* wants uint8 of shape \(260,"):
+    with pytest.raises(
+        EncoderError, match=rf"photo 1 is uint8 of shape \(224, 224, 3\).* wants uint8 of shape \({SIDE},"
+    ):
         photos.encode_photos([*noise(1), np.zeros((224, 224, 3), dtype=np.uint8)])
 
 
-def test_photo_input_says_squashed_to_260(photos: OnnxPhotoEncoder) -> None:
-    assert (photos.photo_input.side, photos.photo_input.squash) == (260, True)
+def test_photo_input_is_what_the_card_says(photos: OnnxPhotoEncoder) -> None:
+    assert photos.photo_input == encoder_card().photo_input
+    assert photos.photo_input.squash
 
 
 def test_each_half_opens_without_the_other(folder: Path) -> None:
@@ -152,7 +158,7 @@ def test_a_name_changes_with_the_weights(folder: Path) -> None:
     before = encoder_card(str(folder))
     (folder / TOKENIZER_FILE).write_bytes((folder / TOKENIZER_FILE).read_bytes() + b"\n")
     after = write_card(
-        folder, "lite2-minilm", {"dimension": 8, "photo_input": {"side": 260, "squash": True}, "max_tokens": 64}
+        folder, "lite2-minilm", {"dimension": 8, "photo_input": {"side": 16, "squash": True}, "max_tokens": 64}
     )
     assert after.name != before.name
 
@@ -169,9 +175,9 @@ def test_the_door_and_the_card_load_neither_numpy_nor_onnxruntime() -> None:
 
 
 def test_a_plain_scene_is_told_from_another(texts: OnnxTextEncoder, photos: OnnxPhotoEncoder) -> None:
-    sea = np.zeros((260, 260, 3), dtype=np.uint8)
-    sea[:130], sea[130:] = (150, 200, 250), (20, 70, 140)
+    sea = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
+    sea[: SIDE // 2], sea[SIDE // 2 :] = (150, 200, 250), (20, 70, 140)
     grass = np.zeros_like(sea)
-    grass[:90], grass[90:] = (190, 215, 245), (60, 140, 40)
+    grass[: SIDE // 3], grass[SIDE // 3 :] = (190, 215, 245), (60, 140, 40)
     similarities = texts.encode_texts(["the ocean", "a green field"]) @ photos.encode_photos([sea, grass]).T
     assert similarities.argmax(axis=1).tolist() == [0, 1]
