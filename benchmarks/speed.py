@@ -69,7 +69,7 @@ def cold_query(photos: Path, work: Path) -> list[Row]:
 def index_throughput(photos: Path, work: Path) -> list[Row]:
     """Time an index run from finding the photos to the last row, against the tower on ready tensors."""
     from index_store.encoders import load_photo_encoder
-    from index_store.indexing import batch_size
+    from index_store.row_writer import batch_size
 
     encoder = load_photo_encoder()
     side = encoder.photo_input.side

@@ -16,12 +16,13 @@ from index_store.compliance.unjudged import photo_judge
 from index_store.encoders import encoder_card, load_photo_encoder, shipped_before
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import UsageError
-from index_store.indexing import IndexModels, IndexOptions, Place, Progress, index_photos, plan_run, rejudge
+from index_store.indexing import IndexOptions, Place, Progress, index_photos, plan_run, rejudge
 from index_store.locking import writing
 from index_store.manifest import Manifest
 from index_store.places import default_store, is_url
 from index_store.planning import IndexPlan, lies_below
 from index_store.records import IndexReport, Skipped, StoredPhoto, StoreStatus
+from index_store.row_writer import IndexModels
 from index_store.store import ImageStore, create_store, open_store, store_exists
 
 
