@@ -44,7 +44,7 @@ class EncoderTraining:
     warmup_epochs: int = 20
     warmup_batch: int = 1000
     warmup_rate: float = 2e-3
-    epochs: int = 12
+    epochs: int = 16
     batch: int = 256
     captions_per_photo: int = 2
     classes_per_batch: int = 200

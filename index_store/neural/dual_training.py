@@ -132,23 +132,23 @@ def write_encoder(
     with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
         folder = Path(scratch)
         step = max(1, len(training) // _CALIBRATION_PHOTOS)
-        calibration = load_photos(training[::step][:_CALIBRATION_PHOTOS], photo_base.side)
+        calibration = load_photos(training[::step][:_CALIBRATION_PHOTOS], photo_base.exported_side)
         export_text(model.text.eval(), folder / TEXT_FILE)
         export_photo(model.photo.eval(), folder / PHOTO_FILE, calibration)
         shutil.copyfile(text_base.tokenizer, folder / TOKENIZER_FILE)
 
         examples = (validation or training)[:_PARITY_PAIRS]
         firsts = tokenize([photo.captions[0] for photo in examples], text_base.tokenizer, text_base.max_tokens)
-        agreement = parity(model, examples, firsts, photo_base.side, folder)
+        agreement = parity(model, examples, firsts, photo_base.exported_side, folder)
         shipped = better = None
         if validation:
             captions = tokenize(_captions(validation), text_base.tokenizer, text_base.max_tokens)
-            shipped = exported_recall(folder, validation, captions, photo_base.side, keeper.best_epoch)
+            shipped = exported_recall(folder, validation, captions, photo_base.exported_side, keeper.best_epoch)
             better = better_one_at(output, validation, captions, shipped)
         seconds, captions_seen = time.monotonic() - started, len(_captions(training))
         facts = {
             "dimension": len(model.photo.heads.reduction.T),
-            "photo_input": {"side": photo_base.side, "squash": True},
+            "photo_input": {"side": photo_base.exported_side, "squash": True},
             "max_tokens": text_base.max_tokens,
             "bases": {"photo": photo_base.name, "text": text_base.name},
             "licences": {photo_base.name: photo_base.licence, text_base.name: text_base.licence},

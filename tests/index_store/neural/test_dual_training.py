@@ -198,6 +198,18 @@ def test_files_of_other_towers_are_no_start(trained: Path, tmp_path: Path) -> No
         load_start(model, start)
 
 
+def test_the_exported_tower_may_look_at_larger_photos_than_training_did(tmp_path: Path) -> None:
+    photo, text = tiny_bases(tmp_path)
+    bases = replace(photo, index_side=SIDE + 16), text
+    report = train_encoder(colour_data(tmp_path / "data"), tmp_path / "made", TINY, silent, bases=bases)
+    assert encoder_card(str(report.folder)).photo_input.side == SIDE + 16
+    assert report.parity["photo"]["least"] >= 0.99
+    photos = [np.full((SIDE + 16, SIDE + 16, 3), colour, dtype=np.uint8) for colour in COLOURS.values()]
+    texts = load_text_encoder(str(report.folder)).encode_texts([f"a {name} wall" for name in COLOURS])
+    found = (texts @ load_photo_encoder(str(report.folder)).encode_photos(photos).T).argmax(axis=1)
+    assert found.tolist() == [0, 1, 2, 3]
+
+
 def test_the_best_epoch_is_kept_and_not_the_last() -> None:
     model = two_numbers(0.0)
     keeper = Keeper(model, Scripted([0.2, 0.6, 0.4]), kept_share=0.0)
