@@ -90,8 +90,7 @@ class Decoder:
         """Name the worker's command, and the time that one photo may take."""
         self._command = command
         self._seconds = seconds
-        self._process: subprocess.Popen[bytes] | None = None
-        self._reader: _Reader | None = None
+        self._worker: _Worker | None = None
         self._closed = False
 
     def decode(self, path: str, wanted: PhotoInput) -> OpenedPhoto:
@@ -103,11 +102,10 @@ class Decoder:
         """
         if self._closed:
             raise PhotoUnreadableError("was left for the next run")
-        if self._process is None or self._reader is None:
-            self._process = _start(self._command)
-            self._reader = _Reader(self._process)
+        if self._worker is None:
+            self._worker = _Worker(self._command)
         try:
-            return self._ask(self._process, self._reader, path, wanted)
+            return self._ask(self._worker, path, wanted)
         except TimeoutError as error:
             self._stop()
             raise PhotoError(f"took longer than {self._seconds:.0f} s to decode") from error
@@ -117,83 +115,79 @@ class Decoder:
     def close(self) -> None:
         """End the worker; a photo that it is at is given up."""
         self._closed = True
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        if (worker := self._worker) is not None:
+            worker.process.kill()
+            worker.process.wait()
 
-    def _ask(self, process: subprocess.Popen[bytes], reader: _Reader, path: str, wanted: PhotoInput) -> OpenedPhoto:
-        assert process.stdin is not None
-        request = {"path": path, "side": wanted.side, "squash": wanted.squash}
-        process.stdin.write(json.dumps(request).encode() + b"\n")  # JSON keeps bytes that are no UTF-8 as surrogates
-        process.stdin.flush()
-        reader.deadline = time.monotonic() + self._seconds
-        answer = reader.header()
+    def _ask(self, worker: _Worker, path: str, wanted: PhotoInput) -> OpenedPhoto:
+        answer = worker.answer({"path": path, "side": wanted.side, "squash": wanted.squash}, self._seconds)
         if "error" in answer:
             raise (PhotoUnreadableError if answer["unreadable"] else PhotoError)(str(answer["error"]))
         height, width = int(answer["shape"][0]), int(answer["shape"][1])
-        content = reader.exactly(height * width * 3, _MOST_PIXEL_BYTES)
+        content = worker.exactly(height * width * 3, _MOST_PIXEL_BYTES)
         pixels = np.frombuffer(content, dtype=np.uint8).reshape(height, width, 3)
         file = PhotoFile(path, answer["size_bytes"], answer["mtime_ns"], answer["content_hash"])
         return OpenedPhoto(file, pixels, answer["width"], answer["height"])
 
     def _stop(self) -> str:
-        process, self._process = self._process, None
-        reader, self._reader = self._reader, None
-        if process is None:
-            return "not started"
-        if reader is not None:
-            reader.close()
-        try:
-            code = process.wait(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-        return signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
+        worker, self._worker = self._worker, None
+        return worker.end() if worker is not None else "not started"
 
 
-class _Reader:
-    """Reads a worker's answers, each up to a deadline in seconds of the monotonic clock."""
+class _Worker:
+    """A worker process, and what is read from it up to a deadline in seconds of the monotonic clock."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        self.deadline = 0.0
-        self._pipe = process.stdout.fileno()
+    def __init__(self, command: Sequence[str]) -> None:
+        self.process = _start(command)
+        assert self.process.stdout is not None
+        self._pipe = self.process.stdout.fileno()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._deadline = 0.0
 
-    def close(self) -> None:
-        self._selector.close()
-
-    def header(self) -> dict[str, Any]:
-        """Return the next answer's header.
+    def answer(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a request and return the header of its answer; the pixels behind it have to come in the same time.
 
         Raises:
-            EOFError: the worker has ended.
-            TimeoutError: the deadline passed.
+            EOFError, OSError: the worker has ended.
+            TimeoutError: the time is over.
             ValueError: what came is no header.
         """
-        content: dict[str, Any] = json.loads(
-            self.exactly(int.from_bytes(self.exactly(_LENGTH_BYTES, _LENGTH_BYTES)), _MOST_HEADER_BYTES)
-        )
-        return content
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")  # bytes that are no UTF-8 stay, as surrogates
+        self.process.stdin.flush()
+        self._deadline = time.monotonic() + seconds
+        length = int.from_bytes(self.exactly(_LENGTH_BYTES, _LENGTH_BYTES))
+        header: dict[str, Any] = json.loads(self.exactly(length, _MOST_HEADER_BYTES))
+        return header
 
     def exactly(self, count: int, most: int) -> bytearray:
-        """Return the next `count` bytes, or raise as `header` does; a ValueError where they are more than `most`."""
+        """Return the next `count` bytes, or raise as `answer` does; a ValueError where they are more than `most`."""
         if not 0 <= count <= most:
             raise ValueError(f"an answer of {count} bytes")
         buffer = bytearray(count)
         view, filled = memoryview(buffer), 0
         while filled < count:
-            if not self._selector.select(max(0.0, self.deadline - time.monotonic())):
+            if not self._selector.select(max(0.0, self._deadline - time.monotonic())):
                 raise TimeoutError
             read = os.readv(self._pipe, [view[filled:]])
             if not read:
                 raise EOFError
             filled += read
         return buffer
+
+    def end(self) -> str:
+        """Wait for the process, or kill it, and tell how it ended."""
+        self._selector.close()
+        try:
+            code = self.process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        return signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -46,27 +46,7 @@ if TYPE_CHECKING:
     Truth = NDArray[np.bool_]
 
 Progress = Callable[[int, int], None]
-THRESHOLDS = (
-    0.05,
-    0.06,
-    0.07,
-    0.08,
-    0.09,
-    0.1,
-    0.11,
-    0.12,
-    0.13,
-    0.14,
-    0.15,
-    0.16,
-    0.18,
-    0.2,
-    0.25,
-    0.3,
-    0.4,
-    0.5,
-    0.7,
-)
+THRESHOLDS = tuple(percent / 100 for percent in (*range(5, 17), 18, 20, 25, 30, 40, 50, 70))
 
 
 @dataclass(frozen=True, slots=True)
