@@ -174,7 +174,9 @@ def _refuse_vanished(paths: Sequence[str], found: Found, stored: dict[str, Store
                 "if they are to be forgotten, say --prune-empty; nothing was changed"
             )
         if not before and not found.skipped:
-            raise UsageError(f"{path}: no photos found (jpg, png, webp, bmp, gif, tiff); nothing was indexed")
+            raise UsageError(
+                f"{path}: no photos found (jpg, png, webp, heic, avif, tiff, raw and more); nothing was indexed"
+            )
 
 
 def _remember_roots(store: ImageStore, places: Sequence[Place], found: Found) -> None:

@@ -269,6 +269,7 @@ def open_store(place: str, encoder: str | None = None, preferred: str | None = N
     Raises:
         StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
     """
+    _refuse_other_addresses(place)
     if not is_url(place) and not os.path.isdir(place):
         raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
     if not store_exists(place):
@@ -308,6 +309,7 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     Raises:
         StoreError: the place is a folder of something else or cannot be written, or another dimension is stored there.
     """
+    _refuse_other_addresses(place)
     if not is_url(place):
         _make_folder(place)
     client = _connect(place)
@@ -327,6 +329,12 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
             "index into a new store"
         )
     return _open_collection(client, manifest, place)
+
+
+def _refuse_other_addresses(place: str) -> None:
+    """Take no misspelt address of a server for the name of a folder."""
+    if "://" in place and not is_url(place):
+        raise StoreError(f"{place}: a store is a folder or a server at http://HOST:PORT or https://HOST:PORT")
 
 
 def _make_folder(place: str) -> None:

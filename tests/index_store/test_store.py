@@ -183,6 +183,14 @@ def test_a_place_that_cannot_be_made_is_an_error_of_one_line(tmp_path):
         create_store(str(tmp_path / "file" / "store"), Manifest("e", 4))
 
 
+def test_a_misspelt_address_makes_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for act in (open_store, lambda place: create_store(place, Manifest("e", 4))):
+        with pytest.raises(StoreError, match="^htp://db:8000: a store is a folder or a server at http://HOST:PORT or"):
+            act("htp://db:8000")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_damaged_database_is_an_error_of_one_line(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "chroma.sqlite3").write_bytes(b"not sqlite at all" * 100)
