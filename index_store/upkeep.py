@@ -120,6 +120,10 @@ class Library:
                     store.drop_root(root)
         return len(doomed)
 
+    def roots_above(self, path: str) -> list[str]:
+        """Return the indexed roots that hold an absolute path, itself not counted: a refresh looks for photos there."""
+        return [root.path for root in self._open().roots() if root.path != path and lies_below(path, root.path)]
+
     def check(self, *, repair: bool = False) -> tuple[list[Finding], int]:
         """Return what is wrong with the store, and how many rows were dropped to mend it.
 

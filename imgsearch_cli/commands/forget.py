@@ -21,8 +21,18 @@ def forget(context: click.Context, paths: tuple[str, ...], store: str | None, en
     \b
     imgsearch forget /mnt/old-archive
     """
+    from index_store.finding import IGNORE_FILE
     from index_store.upkeep import Library
 
-    dropped = Library(store, encoder, wait=wait).forget([os.path.abspath(path) for path in paths])
-    if not context.obj["quiet"]:
-        click.echo(f"{dropped} photos forgotten", err=True)
+    library, absolute = Library(store, encoder, wait=wait), [os.path.abspath(path) for path in paths]
+    dropped = library.forget(absolute)
+    if context.obj["quiet"]:
+        return
+    click.echo(f"{dropped} {'photo' if dropped == 1 else 'photos'} forgotten", err=True)
+    for path in filter(os.path.exists, absolute):
+        for root in library.roots_above(path):
+            click.echo(
+                f"{path}: lies in {root}, so the next 'imgsearch index' takes its photos in again; "
+                f"to keep them out, name it in {os.path.join(root, IGNORE_FILE)}",
+                err=True,
+            )

@@ -90,6 +90,21 @@ def test_a_root_that_is_not_mounted_keeps_its_photos(index, photos, imgsearch, t
     assert photo_count(imgsearch, tmp_path) == 0
 
 
+def test_forgetting_a_part_of_a_root_tells_how_to_keep_it_out(index, photos, imgsearch, tmp_path):
+    (photos / "part").mkdir()
+    (photos / "coffee.png").rename(photos / "part" / "coffee.png")
+    index("photos")
+    forgotten = imgsearch("forget", "photos/part", "--store", tmp_path / "store", cwd=tmp_path)
+    assert forgotten.stderr.splitlines() == [
+        "1 photo forgotten",
+        f"{photos}/part: lies in {photos}, so the next 'imgsearch index' takes its photos in again; "
+        f"to keep them out, name it in {photos}/.imgsearchignore",
+    ]
+    (photos / ".imgsearchignore").write_text("part/\n")
+    assert index().stderr.startswith("0 added, 2 unchanged in ")
+    assert photo_count(imgsearch, tmp_path) == 2
+
+
 def test_a_dry_run_shows_the_plan_and_does_nothing(index, photos, tmp_path):
     done = index("photos", "--dry-run")
     assert done.stdout.splitlines() == [f"added\tphotos/{name}" for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
