@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from index_store.errors import StoreError
 
-SCHEMA = 1
-"""The version of the layout of a store; raised when an older program could misread what a newer one wrote."""
+SCHEMA = 2
+"""The version of the layout of a store; raised when an older program could misread what a newer one wrote.
+
+1: a row has a key for each fact. 2: what no query asks for shares one, which reads in half the time.
+"""
 
 _PREFIX = "imgsearch:"
 

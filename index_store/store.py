@@ -11,6 +11,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from chromadb.errors import ChromaError, NotFoundError
 
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
-from index_store.manifest import Manifest
+from index_store.manifest import SCHEMA, Manifest
 from index_store.naming import Naming, kept
 from index_store.places import is_url
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
@@ -124,6 +125,7 @@ class ImageStore:
                 f"the store holds vectors of {self.manifest.dimension}; nothing was written"
             )
         with _translated(self.place):
+            self._claim_schema()
             for start in range(0, len(photos), self._batch_size()):
                 part = slice(start, start + self._batch_size())
                 # upsert, since Chroma's add passes over ids that it already knows
@@ -136,11 +138,18 @@ class ImageStore:
     def update(self, photos: Sequence[StoredPhoto]) -> None:
         """Write what is known of photos that are stored already, leaving their embeddings as they are."""
         with _translated(self.place):
+            self._claim_schema()
             for batch in _batches(photos, self._batch_size()):
                 self._collection.update(
                     ids=[self._naming.row_id(photo.image_id) for photo in batch],
                     metadatas=[photo_row(photo) for photo in batch],
                 )
+
+    def _claim_schema(self) -> None:
+        """Before the first new row in a store of an older schema, say so, for the older program that may read it."""
+        if self.manifest.schema < SCHEMA:
+            self.manifest = replace(self.manifest, schema=SCHEMA)
+            self._collection.modify(metadata=self.manifest.to_metadata())
 
     def delete(self, image_ids: Sequence[str]) -> None:
         """Forget photos; unknown ones are no error."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import chromadb
@@ -170,6 +171,24 @@ def test_a_newer_schema_is_refused(tmp_path):
     create_store(place, Manifest("e", 4, schema=SCHEMA + 1))
     with pytest.raises(StoreError, match="written by a newer imgsearch"):
         open_store(place)
+
+
+def test_rows_of_schema_1_are_read_and_the_first_new_row_raises_the_schema(tmp_path):
+    place = str(tmp_path / "store")
+    old = create_store(place, Manifest("e", 4, schema=1))
+    facts = {"size_bytes": 5, "mtime_ns": 7, "content_hash": "ab", "width": 640, "height": 480}
+    verdict = {"withheld": True, "probability": 0.75, "reason": "a child", "rule": "r", "policy": "p"}
+    old._collection.upsert(ids=["/old.jpg"], embeddings=unit([1, 0, 0, 0]), metadatas=[facts | verdict])
+    was = StoredPhoto(PhotoFile("/old.jpg", 5, 7, "ab"), 640, 480, Verdict(True, 0.75, "a child", "r", "p"))
+    store = open_store(place)
+    assert (store.photos_of(["/old.jpg"]), store.withheld(0.5)) == ({"/old.jpg": was}, [was])
+    assert open_store(place).manifest.schema == 1
+    now = replace(was, verdict=Verdict(False, 0.25, "", "r2", "p"))
+    store.update([now])
+    store.upsert([photo("/new.jpg")], unit([0, 1, 0, 0]))
+    again = open_store(place)
+    assert again.manifest.schema == SCHEMA
+    assert sorted(again.photos(), key=lambda row: row.image_id) == [photo("/new.jpg"), now]
 
 
 def test_another_dimension_for_the_same_encoder_is_refused(store):
