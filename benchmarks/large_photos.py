@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--ordinary", type=int, default=1_000)
-    parser.add_argument("--large", type=int, default=150)
+    parser.add_argument("--large", type=int, default=500)
     parser.add_argument("--many", type=int, default=10_000)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
