@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from contextlib import suppress
 
 from index_store.errors import EncoderError
 
@@ -24,6 +26,15 @@ def one_blas_thread() -> None:
     waits for work it takes a core from the photo tower.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def has_cuda_driver() -> bool:
+    """Tell whether NVIDIA's driver is here; to ask torch instead would take seconds on each machine without."""
+    for library in ("libcuda.so.1", "nvcuda.dll"):
+        with suppress(OSError):
+            ctypes.CDLL(library)
+            return True
+    return False
 
 
 def wanted_device(name: str | None = None) -> str:

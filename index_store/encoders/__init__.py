@@ -5,12 +5,13 @@ Importing this module loads neither numpy nor ONNX Runtime; both come with the f
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index_store.encoders.cards import CARD_FILE, SENTENCE_CLIP, EncoderCard, read_card
-from index_store.errors import EncoderError
-from index_store.machine import wanted_device
+from index_store.errors import EncoderError, MissingExtraError
+from index_store.machine import has_cuda_driver, wanted_device
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import PhotoEncoder, TextEncoder
@@ -100,18 +101,32 @@ def load_photo_encoder(
 ) -> PhotoEncoder:
     """Open the photo half of an encoder; `threads` defaults to the cores that this process may use.
 
-    `device` is `cpu`, `cuda` or `auto`, by default what `IMGSEARCH_DEVICE` says, and else `auto`.
+    `device` is `cpu`, `cuda` or `auto`, by default what `IMGSEARCH_DEVICE` says, and else `auto`: a GPU where torch has
+    one that can run the encoder.
 
     Raises:
         EncoderError: there is no encoder of that name, or no such device.
+        MissingExtraError: what a GPU needs is not installed, and a GPU was asked for.
         WeightsError: its files are missing or damaged.
     """
     card = encoder_card(name)
     if card.kind == SENTENCE_CLIP:
         return _open_sentence_clip(card, threads, device)
+    wanted = wanted_device(device)
+    if wanted == "cuda":
+        return _open_on_gpu(card)
+    if wanted == "auto" and has_cuda_driver():
+        with suppress(EncoderError, MissingExtraError):
+            return _open_on_gpu(card)
     from index_store.encoders.onnx_dual import OnnxPhotoEncoder
 
-    return OnnxPhotoEncoder(card, threads=threads, device=wanted_device(device))
+    return OnnxPhotoEncoder(card, threads=threads)
+
+
+def _open_on_gpu(card: EncoderCard) -> PhotoEncoder:
+    from index_store.neural.gpu_photos import GpuPhotoEncoder
+
+    return GpuPhotoEncoder(card)
 
 
 def _open_sentence_clip(card: EncoderCard, threads: int | None, device: str | None = None) -> SentenceClipEncoder:

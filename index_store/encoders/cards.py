@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from index_store.encoders.protocols import PhotoInput
-from index_store.errors import WeightsError
+from index_store.errors import EncoderError, WeightsError
+
+if TYPE_CHECKING:
+    from index_store.encoders.protocols import Pixels
 
 CARD_FILE = "card.json"
 TEXT_FILE = "text.onnx"
@@ -63,6 +67,15 @@ class CardHolder:
     def photo_input(self) -> PhotoInput:
         """How photos are to be prepared; what a model's own processor does comes after that."""
         return self._card.photo_input
+
+    def check_photos(self, photos: Sequence[Pixels]) -> None:
+        """Raise an EncoderError where a photo does not have the shape and type of a square of `photo_input`."""
+        wanted = (self.photo_input.side, self.photo_input.side, 3)
+        for index, photo in enumerate(photos):
+            if photo.shape != wanted or photo.dtype.name != "uint8":
+                raise EncoderError(
+                    f"photo {index} is {photo.dtype} of shape {photo.shape}: {self.name} wants uint8 of shape {wanted}"
+                )
 
 
 def read_card(folder: Path) -> EncoderCard:

@@ -15,18 +15,16 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, CardHolder, EncoderCard, weight_file
-from index_store.errors import EncoderError, WeightsError, first_line
+from index_store.errors import WeightsError, first_line
 from index_store.machine import usable_cores
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, Pixels
 
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 TEXT_BATCH = 64
 PHOTO_BATCH = 4
 """Photos in one run of the tower, of which each core makes its own: on two cores a tenth to a fifth faster than one run
 of 16 that both share, and smaller in memory."""
-GPU_BATCH = 64
 
 
 class OnnxTextEncoder(CardHolder):
@@ -66,20 +64,15 @@ class OnnxTextEncoder(CardHolder):
 class OnnxPhotoEncoder(CardHolder):
     """The photo half: the photo tower, which normalises pixels itself."""
 
-    def __init__(self, card: EncoderCard, *, threads: int | None = None, device: str = "auto") -> None:
-        """Open the tower; `device` is cpu, cuda, or auto: cuda where ONNX Runtime can use it.
-
-        `threads` batches run side by side, by default one for each core.
+    def __init__(self, card: EncoderCard, *, threads: int | None = None) -> None:
+        """Open the tower; `threads` batches run side by side, by default one for each core.
 
         Raises:
-            EncoderError: there is no such device here.
             WeightsError: its file is missing or damaged.
         """
         super().__init__(card)
-        self._session = _open_session(weight_file(card, PHOTO_FILE), 1, device)
-        on_gpu = _CUDA in self._session.get_providers()
-        self._batch = GPU_BATCH if on_gpu else PHOTO_BATCH
-        self._threads = ThreadPoolExecutor(1 if on_gpu else threads or usable_cores(), thread_name_prefix="tower")
+        self._session = _open_session(weight_file(card, PHOTO_FILE), 1)
+        self._threads = ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="tower")
 
     def encode_photos(self, photos: Sequence[Pixels]) -> Embeddings:
         """Return one unit row for each photo, in order.
@@ -87,21 +80,13 @@ class OnnxPhotoEncoder(CardHolder):
         Raises:
             EncoderError: a photo does not have the shape and type that `photo_input` asks for.
         """
-        self._check(photos)
-        batches = [photos[start : start + self._batch] for start in range(0, len(photos), self._batch)]
+        self.check_photos(photos)
+        batches = [photos[start : start + PHOTO_BATCH] for start in range(0, len(photos), PHOTO_BATCH)]
         none = np.empty((0, self.dimension), dtype=np.float32)
         return np.concatenate([none, *self._threads.map(self._encode_batch, batches)])
 
     def _encode_batch(self, photos: Sequence[Pixels]) -> Embeddings:
         return _run(self._session, {"pixels": np.stack(photos)})
-
-    def _check(self, photos: Sequence[Pixels]) -> None:
-        wanted = (self.photo_input.side, self.photo_input.side, 3)
-        for index, photo in enumerate(photos):
-            if photo.shape != wanted or photo.dtype != np.uint8:
-                raise EncoderError(
-                    f"photo {index} is {photo.dtype} of shape {photo.shape}: {self.name} wants uint8 of shape {wanted}"
-                )
 
 
 def _open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
@@ -114,25 +99,16 @@ def _open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
     return tokenizer
 
 
-def _open_session(path: Path, threads: int | None, device: str = "cpu") -> onnxruntime.InferenceSession:
+def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoders need the cores meanwhile
     options.log_severity_level = 4  # warnings of the runtime mean nothing to people who search photos
-    providers = _providers(device)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's exceptions share no base below Exception
         raise WeightsError(f"{path}: cannot be opened ({first_line(error)})") from error
-
-
-def _providers(device: str) -> list[str]:
-    """Return what a session may run on, the best first; texts, one at a time, are never worth a way to the GPU."""
-    here = _CUDA in onnxruntime.get_available_providers()
-    if device == "cuda" and not here:
-        raise EncoderError("ONNX Runtime sees no cuda device here: install onnxruntime-gpu, or name cpu or auto")
-    return [_CUDA, _CPU] if here and device != "cpu" else [_CPU]
 
 
 def _run(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> Embeddings:

@@ -4,9 +4,8 @@ import os
 
 import pytest
 
-from index_store.encoders import load_photo_encoder
 from index_store.errors import EncoderError
-from index_store.machine import usable_cores, wanted_device
+from index_store.machine import has_cuda_driver, usable_cores, wanted_device
 
 
 def test_cores_are_those_that_this_process_may_use():
@@ -33,11 +32,14 @@ def test_the_device_is_named_or_comes_from_the_environment(monkeypatch):
         wanted_device("tpu")
 
 
-def test_a_device_that_onnx_runtime_lacks_is_refused():
-    import onnxruntime
+def test_a_driver_is_looked_for_under_its_names(monkeypatch):
+    asked: list[str] = []
 
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("ONNX Runtime has a cuda device here")
-    assert load_photo_encoder(device="auto").dimension > 0
-    with pytest.raises(EncoderError, match="ONNX Runtime sees no cuda device here: install onnxruntime-gpu"):
-        load_photo_encoder(device="cuda")
+    def missing(name: str) -> None:
+        asked.append(name)
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", missing)
+    assert (has_cuda_driver(), asked) == (False, ["libcuda.so.1", "nvcuda.dll"])
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    assert has_cuda_driver()
