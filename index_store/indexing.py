@@ -14,7 +14,7 @@ import numpy as np
 from index_store.decoding import decode_ahead
 from index_store.errors import PhotoUnreadableError, UsageError
 from index_store.finding import Found, find_photos
-from index_store.machine import usable_cores
+from index_store.machine import paused_collector, usable_cores
 from index_store.planning import IndexPlan, Reuse, lies_below, plan_changes
 from index_store.records import FindOptions, IndexedRoot, IndexReport, OpenedPhoto, Skipped, StoredPhoto
 from index_store.row_writer import Decoded, IndexModels, RowWriter
@@ -78,10 +78,11 @@ def plan_run(places: Sequence[Place], photos: Iterable[StoredPhoto], options: In
         UsageError: as `index_photos` does.
     """
     paths = [place.path for place in places]
-    found = _find_all(places)
-    stored = {photo.image_id: photo for photo in photos}
-    _refuse_vanished(paths, found, stored, options)
-    return found, plan_changes(found, stored, paths)
+    with paused_collector():
+        found = _find_all(places)
+        stored = {photo.image_id: photo for photo in photos}
+        _refuse_vanished(paths, found, stored, options)
+        return found, plan_changes(found, stored, paths)
 
 
 def _find_all(places: Sequence[Place]) -> Found:

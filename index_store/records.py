@@ -79,9 +79,14 @@ class Verdict:
         """Whether a person decided, and not the rule."""
         return self.rule == BY_HAND
 
+    @property
+    def withheld_up_to(self) -> float:
+        """The highest threshold of a policy that withholds the photo; by hand 1, or -1 where it is to be shown."""
+        return self.probability if not self.by_hand else 1.0 if self.withheld else -1.0
+
     def withholds_at(self, threshold: float) -> bool:
         """Tell whether the photo is withheld under a policy with this threshold, which may not be the one of then."""
-        return self.withheld if self.by_hand else self.probability >= threshold
+        return self.withheld_up_to >= threshold
 
 
 @dataclass(frozen=True, slots=True)

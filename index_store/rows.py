@@ -9,9 +9,15 @@ from typing import Any
 
 from index_store.compliance.decisions import Decision
 from index_store.naming import kept, plain
-from index_store.records import FindOptions, IndexedRoot, PhotoFile, StoredPhoto, Verdict
+from index_store.records import BY_HAND, FindOptions, IndexedRoot, PhotoFile, StoredPhoto, Verdict
 
 Row = dict[str, str | int | float | bool]
+
+
+WITHHELD_UP_TO, JUDGED_BY = "withheld_up_to", "judged_by"
+"""The two keys of a photo's row that can be asked for; the facts they come from stand in the third."""
+
+_PHOTO = "photo"
 
 
 def photo_row(photo: StoredPhoto) -> Row:
@@ -19,31 +25,38 @@ def photo_row(photo: StoredPhoto) -> Row:
 
     A row costs Chroma by its keys, to write and to read: what no query asks for shares one, in JSON.
     """
-    shared = {
+    facts = {
         "size_bytes": photo.file.size_bytes,
         "mtime_ns": photo.file.mtime_ns,
         "content_hash": photo.file.content_hash,
         "width": photo.width,
         "height": photo.height,
-        "reason": photo.verdict.reason,
-    }
-    return {
-        "photo": json.dumps(shared, separators=(",", ":")),
         "withheld": photo.verdict.withheld,
         "probability": photo.verdict.probability,
+        "reason": photo.verdict.reason,
         "rule": photo.verdict.rule,
         "policy": photo.verdict.policy,
     }
+    return {
+        _PHOTO: json.dumps(facts, separators=(",", ":")),
+        WITHHELD_UP_TO: photo.verdict.withheld_up_to,
+        JUDGED_BY: judged_by(photo.verdict.rule, photo.verdict.policy),
+    }
+
+
+def judged_by(rule: str, policy: str) -> str:
+    """Return what a row says about who judged its photo: a rule and a policy in one, or a person."""
+    return BY_HAND if rule == BY_HAND else f"{rule} {policy}"
 
 
 def stored_photo(image_id: str, row: Mapping[str, Any]) -> StoredPhoto:
-    """Undo `photo_row`; the rows of schema 1 have all keys side by side."""
-    shared = json.loads(row["photo"]) if "photo" in row else row
+    """Undo `photo_row`; the rows of schema 1 have the facts themselves for keys."""
+    facts = json.loads(row[_PHOTO]) if _PHOTO in row else row
     return StoredPhoto(
-        PhotoFile(image_id, shared["size_bytes"], shared["mtime_ns"], shared["content_hash"] or None),
-        shared["width"],
-        shared["height"],
-        Verdict(row["withheld"], row["probability"], shared["reason"], row["rule"], row["policy"]),
+        PhotoFile(image_id, facts["size_bytes"], facts["mtime_ns"], facts["content_hash"] or None),
+        facts["width"],
+        facts["height"],
+        Verdict(facts["withheld"], facts["probability"], facts["reason"], facts["rule"], facts["policy"]),
     )
 
 

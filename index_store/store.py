@@ -6,6 +6,7 @@ The only importer of chromadb. One collection for each encoder holds the photos;
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 import socket
@@ -27,7 +28,17 @@ from index_store.manifest import SCHEMA, Manifest
 from index_store.naming import Naming, kept
 from index_store.places import is_url
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
-from index_store.rows import decision_row, indexed_root, photo_row, root_row, stored_decision, stored_photo
+from index_store.rows import (
+    JUDGED_BY,
+    WITHHELD_UP_TO,
+    decision_row,
+    indexed_root,
+    judged_by,
+    photo_row,
+    root_row,
+    stored_decision,
+    stored_photo,
+)
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -44,7 +55,13 @@ HNSW: CreateHNSWConfiguration = {
     "ef_search": 400,
     "sync_threshold": 1000,
 }
-"""How Chroma's approximate search is built; `ef_search` is raised for pools that are larger."""
+"""How Chroma's approximate search is built; `ef_search` is raised for pools that are larger, and by `tune`."""
+
+_TUNED_FOR = 100_000
+"""Up to so many photos `ef_search` as above finds .996 of the true pool of 100."""
+
+_GROWTH = 0.4
+"""What `ef_search` grows with, as a power of the photos, to find .996 of a million too; 400 would find .959 there."""
 
 MAX_POOL = 10_000
 """The most candidates that one query may ask for."""
@@ -52,7 +69,12 @@ MAX_POOL = 10_000
 _DATABASE_FILE = "chroma.sqlite3"
 _ROOTS = "imgsearch-roots"
 _DECISIONS = "imgsearch-decisions"
-_PAGE = 5_000
+_PAGE = 20_000
+"""Rows read at once: Chroma counts off the rows before a page again for each page, and takes at most some 32,000."""
+
+_OF_SCHEMA_1: dict[str, Any] = {"width": {"$gte": 1}}
+"""Finds the rows of schema 1, which alone have that key; they are then looked at one by one."""
+
 _LEAST_FREE_BYTES = 1_000_000
 
 _Item = TypeVar("_Item")
@@ -78,16 +100,15 @@ class ImageStore:
 
     def withheld(self, threshold: float) -> list[StoredPhoto]:
         """Return the photos that are withheld under a policy with this threshold, sorted by path."""
-        # the same as Verdict.withholds_at, asked of the database
-        by_rule: dict[str, Any] = {"$and": [{"rule": {"$ne": BY_HAND}}, {"probability": {"$gte": threshold}}]}
-        by_hand: dict[str, Any] = {"$and": [{"rule": BY_HAND}, {"withheld": True}]}
-        withheld: Any = {"$or": [by_rule, by_hand]}
-        return self._photos_where(withheld)
+        found = self._photos_where({"$or": [{WITHHELD_UP_TO: {"$gte": threshold}}, _OF_SCHEMA_1]})
+        return [photo for photo in found if photo.verdict.withholds_at(threshold)]
 
     def judged_otherwise(self, rule: str, policy: str) -> list[StoredPhoto]:
         """Return the photos, sorted by path, that another rule or another policy judged, and nobody by hand."""
-        other: Any = {"$or": [{"rule": {"$ne": rule}}, {"policy": {"$ne": policy}}]}
-        return self._photos_where({"$and": [{"rule": {"$ne": BY_HAND}}, other]})
+        others = {"$and": [{JUDGED_BY: {"$ne": judged_by(rule, policy)}}, {JUDGED_BY: {"$ne": BY_HAND}}]}
+        found = self._photos_where({"$or": [others, _OF_SCHEMA_1]})
+        now = (rule, policy)
+        return [p for p in found if not p.verdict.by_hand and (p.verdict.rule, p.verdict.policy) != now]
 
     def _photos_where(self, condition: Any) -> list[StoredPhoto]:
         with _translated(self.place):
@@ -98,12 +119,13 @@ class ImageStore:
 
     def photos(self) -> Iterator[StoredPhoto]:
         """Yield every row without its embedding, a page at a time, in no order."""
-        total = self.count()
-        for offset in range(0, total, _PAGE):
+        for offset in itertools.count(step=_PAGE):
             with _translated(self.place):
                 page = self._collection.get(include=["metadatas"], limit=_PAGE, offset=offset)
             for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
                 yield stored_photo(self._naming.image_id(row_id), row)
+            if len(page["ids"]) < _PAGE:
+                return
 
     def embeddings(self, image_ids: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Return the embeddings of those of the photos that are stored, by image_id."""
@@ -263,6 +285,14 @@ class ImageStore:
         return int(self._client.get_max_batch_size())
 
     # -- the store ---------------------------------------------------------------------------------------------------
+
+    def tune(self) -> None:
+        """Have the store searched as widely as its size needs, by the processes that open it from now on."""
+        wanted = round(HNSW["ef_search"] * max(1.0, self.count() / _TUNED_FOR) ** _GROWTH)
+        with _translated(self.place):
+            now = (self._collection.configuration.get("hnsw") or {}).get("ef_search")
+            if now != wanted:
+                self._collection.modify(configuration={"hnsw": {"ef_search": wanted}})
 
     def bytes_on_disk(self) -> int | None:
         """Return the size of the store's files, or None for a store on a server."""

@@ -78,6 +78,8 @@ class Library:
             models = IndexModels(card.photo_input, load_encoder, load_judge, decisions)
             report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
             rejudge(store, rule, policy.digest, models)
+            if report.encoded:
+                store.tune()
         withheld = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
         skipped = _without_names((*missing, *report.skipped), hidden | withheld)
         return replace(report, withheld=len(withheld), skipped=skipped)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
 
 from index_store.errors import EncoderError
-from index_store.machine import has_cuda_driver, usable_cores, wanted_device
+from index_store.machine import has_cuda_driver, paused_collector, usable_cores, wanted_device
 
 
 def test_cores_are_those_that_this_process_may_use():
@@ -43,3 +44,12 @@ def test_a_driver_is_looked_for_under_its_names(monkeypatch):
     assert (has_cuda_driver(), asked) == (False, ["libcuda.so.1", "nvcuda.dll"])
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     assert has_cuda_driver()
+
+
+def test_the_collector_goes_on_after_a_pause_where_it_ran_before():
+    with paused_collector():
+        assert not gc.isenabled()
+        with paused_collector():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()

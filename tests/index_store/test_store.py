@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import chromadb
@@ -12,8 +12,8 @@ from chromadb.config import Settings
 
 from index_store.errors import StoreError
 from index_store.manifest import SCHEMA, Manifest
-from index_store.records import IndexedRoot, PhotoFile, StoredPhoto, Verdict
-from index_store.store import create_store, encoders_in, open_store
+from index_store.records import BY_HAND, IndexedRoot, PhotoFile, StoredPhoto, Verdict
+from index_store.store import HNSW, create_store, encoders_in, open_store
 
 CLEAN = Verdict(False, 0.25, "", "rule-1", "policy-1")
 WITHHELD = Verdict(True, 0.75, "looks like a child", "rule-1", "policy-1")
@@ -176,19 +176,72 @@ def test_a_newer_schema_is_refused(tmp_path):
 def test_rows_of_schema_1_are_read_and_the_first_new_row_raises_the_schema(tmp_path):
     place = str(tmp_path / "store")
     old = create_store(place, Manifest("e", 4, schema=1))
-    facts = {"size_bytes": 5, "mtime_ns": 7, "content_hash": "ab", "width": 640, "height": 480}
-    verdict = {"withheld": True, "probability": 0.75, "reason": "a child", "rule": "r", "policy": "p"}
-    old._collection.upsert(ids=["/old.jpg"], embeddings=unit([1, 0, 0, 0]), metadatas=[facts | verdict])
-    was = StoredPhoto(PhotoFile("/old.jpg", 5, 7, "ab"), 640, 480, Verdict(True, 0.75, "a child", "r", "p"))
+    judged = Verdict(True, 0.75, "a child", "r", "p")
+    rows = [photo("/old.jpg", judged), photo("/person.jpg", Verdict(True, 0.25, "seen", BY_HAND, "p"))]
+    old._collection.upsert(
+        ids=[row.image_id for row in rows],
+        embeddings=unit([1, 0, 0, 0], [0, 1, 0, 0]),
+        metadatas=[
+            {"size_bytes": row.file.size_bytes, "mtime_ns": row.file.mtime_ns, "content_hash": row.file.content_hash}
+            | {"width": row.width, "height": row.height}
+            | asdict(row.verdict)
+            for row in rows
+        ],
+    )
     store = open_store(place)
-    assert (store.photos_of(["/old.jpg"]), store.withheld(0.5)) == ({"/old.jpg": was}, [was])
-    assert open_store(place).manifest.schema == 1
-    now = replace(was, verdict=Verdict(False, 0.25, "", "r2", "p"))
+    assert store.photos_of(["/old.jpg"]) == {"/old.jpg": rows[0]}
+    assert (store.withheld(0.5), store.withheld(0.76)) == (rows, rows[1:])
+    assert (store.judged_otherwise("r", "p"), store.judged_otherwise("r2", "p")) == ([], rows[:1])
+    assert store.manifest.schema == 1
+    now = replace(rows[0], verdict=Verdict(False, 0.25, "", "r2", "p"))
     store.update([now])
-    store.upsert([photo("/new.jpg")], unit([0, 1, 0, 0]))
+    store.upsert([photo("/new.jpg")], unit([0, 0, 1, 0]))
     again = open_store(place)
     assert again.manifest.schema == SCHEMA
-    assert sorted(again.photos(), key=lambda row: row.image_id) == [photo("/new.jpg"), now]
+    assert sorted(again.photos(), key=lambda row: row.image_id) == [photo("/new.jpg"), now, rows[1]]
+    assert (again.withheld(0.5), again.judged_otherwise("r2", "p")) == (rows[1:], [photo("/new.jpg")])
+
+
+def test_what_another_rule_or_policy_judged_is_found_and_decisions_by_hand_are_not(store):
+    def row(name: str, rule: str, policy: str) -> StoredPhoto:
+        return photo(name, Verdict(True, 0.5, "", rule, policy))
+
+    rows = [row("/a", "r1", "p1"), row("/b", "r2", "p1"), row("/c", "r1", "p2"), row("/d", BY_HAND, "p2")]
+    store.upsert(rows, unit(*np.eye(4).tolist()))
+    assert store.judged_otherwise("r1", "p1") == rows[1:3]
+    assert store.judged_otherwise("r2", "p1") == [rows[0], rows[2]]
+
+
+def test_a_decision_by_hand_holds_at_every_threshold(store):
+    shown, hidden = (photo(f"/{by}", Verdict(by == "hidden", 0.5, "", BY_HAND, "p")) for by in ("shown", "hidden"))
+    store.upsert([shown, hidden, photo("/rule", Verdict(True, 0.5, "", "r", "p"))], unit(*np.eye(4)[:3].tolist()))
+    assert [[row.image_id for row in store.withheld(threshold)] for threshold in (0.0, 0.5, 0.51, 1.0)] == [
+        ["/hidden", "/rule"],
+        ["/hidden", "/rule"],
+        ["/hidden"],
+        ["/hidden"],
+    ]
+
+
+def test_a_large_store_is_searched_more_widely(store, monkeypatch):
+    def width() -> int:
+        return open_store(store.place)._collection.configuration["hnsw"]["ef_search"]
+
+    store.upsert([photo(f"/{number}.jpg") for number in range(20)], unit(*[[1, number, 0, 0] for number in range(20)]))
+    store.tune()
+    assert width() == HNSW["ef_search"]
+    monkeypatch.setattr("index_store.store._TUNED_FOR", 2)
+    store.tune()
+    assert width() == round(HNSW["ef_search"] * 10**0.4)
+    assert len(open_store(store.place).nearest(unit([1, 0, 0, 0])[0], 5)) == 5
+
+
+def test_rows_are_read_a_page_at_a_time(store, monkeypatch):
+    monkeypatch.setattr("index_store.store._PAGE", 3)
+    for count in (2, 3, 4, 7):
+        rows = [photo(f"/{number}.jpg") for number in range(count)]
+        store.upsert(rows, unit(*[[1, number, 0, 0] for number in range(count)]))
+        assert sorted(store.photos(), key=lambda row: row.image_id) == rows
 
 
 def test_another_dimension_for_the_same_encoder_is_refused(store):
