@@ -38,17 +38,19 @@ class OnnxTextEncoder(CardHolder):
         """
         super().__init__(card)
         self._tokenizer = _open_tokenizer(weight_file(card, TOKENIZER_FILE), card.max_tokens)
-        self._session = _open_session(weight_file(card, TEXT_FILE), threads)
+        self._session = _open_session(weight_file(card, TEXT_FILE))
+        self._threads = ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="texts")
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Return one unit row for each text, in order; what is longer than the model's maximum is cut."""
         rows = np.empty((len(texts), self.dimension), dtype=np.float32)
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
         # texts of like length share a batch, because a batch is as wide as its longest text
-        order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
-        for start in range(0, len(order), TEXT_BATCH):
-            chosen = order[start : start + TEXT_BATCH]
-            rows[chosen] = self._encode_tokens([encodings[index].ids for index in chosen])
+        order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
+        batches = [order[start : start + TEXT_BATCH] for start in range(0, len(order), TEXT_BATCH)]
+        encoded = self._threads.map(self._encode_tokens, ([tokens[index] for index in batch] for batch in batches))
+        for batch, part in zip(batches, encoded, strict=True):
+            rows[batch] = part
         return rows
 
     def _encode_tokens(self, tokens: Sequence[Sequence[int]]) -> Embeddings:
@@ -71,7 +73,7 @@ class OnnxPhotoEncoder(CardHolder):
             WeightsError: its file is missing or damaged.
         """
         super().__init__(card)
-        self._session = _open_session(weight_file(card, PHOTO_FILE), 1)
+        self._session = _open_session(weight_file(card, PHOTO_FILE))
         self._threads = ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="tower")
 
     def encode_photos(self, photos: Sequence[Pixels]) -> Embeddings:
@@ -99,11 +101,11 @@ def _open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
     return tokenizer
 
 
-def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open a session whose runs have a thread each: a second one makes a text no faster, and photos slower together."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or usable_cores()
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoders need the cores meanwhile
     options.log_severity_level = 4  # warnings of the runtime mean nothing to people who search photos
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
