@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.JpegImagePlugin import JpegImageFile
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError, PhotoUnreadableError
@@ -127,6 +128,19 @@ def test_a_huge_jpeg_is_decoded_at_a_reduced_scale(tmp_path):
     Image.new("L", (12_000, 10_000), 90).save(tmp_path / "huge.jpg")
     opened = open_photo(str(tmp_path / "huge.jpg"), SQUASHED)
     assert (opened.width, opened.height, opened.pixels[0, 0].tolist()) == (12_000, 10_000, [90, 90, 90])
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled"),
+    [((80, 60), (80, 60)), ((80, 64), (40, 32)), ((300, 250), (75, 63)), ((400, 256), (50, 32))],
+)
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_holds_the_wanted_side(tmp_path, monkeypatch, size, scaled):
+    Image.new("RGB", size, "red").save(tmp_path / "a.jpg")
+    seen: list[tuple[int, int]] = []
+    load = JpegImageFile.load
+    monkeypatch.setattr(JpegImageFile, "load", lambda picture: (seen.append(picture.size), load(picture))[1])
+    opened = open_photo(str(tmp_path / "a.jpg"), PhotoInput(32, squash=True))
+    assert (seen[0], opened.pixels.shape, (opened.width, opened.height)) == (scaled, (32, 32, 3), size)
 
 
 def test_a_missing_file_is_unreadable_not_bad(tmp_path):
