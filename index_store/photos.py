@@ -115,8 +115,8 @@ def _open_picture(path: str, content: bytes) -> Image.Image:
 
 def _shrink(picture: Image.Image, wanted: PhotoInput) -> Image.Image:
     whole = picture.width * picture.height
-    # JPEG can be decoded at 1/2, 1/4 or 1/8 without its high frequencies, in a fraction of the time; bicubic has less to
-    # shrink then, and photos are found as before (docs/scaling.md)
+    # JPEG can be decoded at 1/2, 1/4 or 1/8 without its high frequencies in a fraction of the time; bicubic has less
+    # to shrink then, and photos are found as before (docs/scaling.md)
     picture.draft(None, (wanted.side, wanted.side))
     progressive = bool(picture.info.get("progressive") or picture.info.get("progression"))
     # a progressive JPEG keeps all coefficients of the whole picture in memory, whatever the scale
