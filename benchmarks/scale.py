@@ -104,13 +104,17 @@ def make_files(folder: Path, count: int) -> list[PhotoFile]:
 
 
 def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tuple[Vectors, float]:
-    """Write a row for each file; return the vectors and the seconds that writing took."""
+    """Write a row for each file, each tenth withheld; return the vectors and the seconds that writing took."""
     policy = load_policy()
     rule, _ = photo_judge(encoder_card(), policy)
-    clean = Verdict(False, 0.0, "", rule, policy.digest)  # as the rule of today would say, so that none is judged anew
+    # as the rule of today would say, so that none is judged anew
+    clean, withheld = (Verdict(bool(n), float(n), "", rule, policy.digest) for n in (0, 1))
     parts, seconds = [], 0.0
     for start in range(0, len(files), BATCH):
-        batch = [StoredPhoto(file, 640, 480, clean) for file in files[start : start + BATCH]]
+        batch = [
+            StoredPhoto(file, 640, 480, clean if number % 10 else withheld)
+            for number, file in enumerate(files[start : start + BATCH])
+        ]
         parts.append(synthetic.draw(len(batch)))
         started = time.perf_counter()
         store.upsert(batch, parts[-1])

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -70,7 +70,7 @@ _DATABASE_FILE = "chroma.sqlite3"
 _ROOTS = "imgsearch-roots"
 _DECISIONS = "imgsearch-decisions"
 _PAGE = 20_000
-"""Rows read at once: Chroma counts off the rows before a page again for each page, and takes at most some 32,000."""
+"""Rows read at once: Chroma counts off the rows before a page again for each page, and fails on more than 32,766."""
 
 _OF_SCHEMA_1: dict[str, Any] = {"width": {"$gte": 1}}
 """Finds the rows of schema 1, which alone have that key; they are then looked at one by one."""
@@ -101,29 +101,29 @@ class ImageStore:
     def withheld(self, threshold: float) -> list[StoredPhoto]:
         """Return the photos that are withheld under a policy with this threshold, sorted by path."""
         found = self._photos_where({"$or": [{WITHHELD_UP_TO: {"$gte": threshold}}, _OF_SCHEMA_1]})
-        return [photo for photo in found if photo.verdict.withholds_at(threshold)]
+        return _by_path(photo for photo in found if photo.verdict.withholds_at(threshold))
 
     def judged_otherwise(self, rule: str, policy: str) -> list[StoredPhoto]:
         """Return the photos, sorted by path, that another rule or another policy judged, and nobody by hand."""
         others = {"$and": [{JUDGED_BY: {"$ne": judged_by(rule, policy)}}, {JUDGED_BY: {"$ne": BY_HAND}}]}
         found = self._photos_where({"$or": [others, _OF_SCHEMA_1]})
         now = (rule, policy)
-        return [p for p in found if not p.verdict.by_hand and (p.verdict.rule, p.verdict.policy) != now]
-
-    def _photos_where(self, condition: Any) -> list[StoredPhoto]:
-        with _translated(self.place):
-            page = self._collection.get(where=condition, include=["metadatas"])
-        rows = zip(page["ids"], page["metadatas"] or [], strict=True)
-        found = [stored_photo(self._naming.image_id(row_id), row) for row_id, row in rows]
-        return sorted(found, key=lambda photo: photo.image_id)
+        return _by_path(p for p in found if not p.verdict.by_hand and (p.verdict.rule, p.verdict.policy) != now)
 
     def photos(self) -> Iterator[StoredPhoto]:
         """Yield every row without its embedding, a page at a time, in no order."""
-        for offset in itertools.count(step=_PAGE):
-            with _translated(self.place):
-                page = self._collection.get(include=["metadatas"], limit=_PAGE, offset=offset)
+        return self._photos_where(None)
+
+    def _photos_where(self, condition: Any) -> Iterator[StoredPhoto]:
+        for page in self._pages(self._collection, condition):
             for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
                 yield stored_photo(self._naming.image_id(row_id), row)
+
+    def _pages(self, collection: Collection, condition: Any = None) -> Iterator[GetResult]:
+        for offset in itertools.count(step=_PAGE):
+            with _translated(self.place):
+                page = collection.get(where=condition, include=["metadatas"], limit=_PAGE, offset=offset)
+            yield page
             if len(page["ids"]) < _PAGE:
                 return
 
@@ -229,7 +229,7 @@ class ImageStore:
                 collection = self._client.get_collection(_DECISIONS, embedding_function=None)
             except NotFoundError:
                 return []
-            rows = collection.get(include=["metadatas"])["metadatas"] or []
+        rows = (row for page in self._pages(collection) for row in page["metadatas"] or [])
         return sorted(map(stored_decision, rows), key=lambda decision: decision.time)
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
@@ -421,6 +421,10 @@ def _open_collection(client: ClientAPI, manifest: Manifest, place: str) -> Image
 def _collection_name(encoder: str) -> str:
     # Chroma takes 3 to 512 characters of [a-zA-Z0-9._-]; a folder's path has others
     return f"photos-{hashlib.blake2b(encoder.encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}"
+
+
+def _by_path(photos: Iterable[StoredPhoto]) -> list[StoredPhoto]:
+    return sorted(photos, key=lambda photo: photo.image_id)
 
 
 def _listed(manifests: Mapping[str, Manifest]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from chromadb.config import Settings
 
+from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.manifest import SCHEMA, Manifest
 from index_store.records import BY_HAND, IndexedRoot, PhotoFile, StoredPhoto, Verdict
@@ -236,12 +237,16 @@ def test_a_large_store_is_searched_more_widely(store, monkeypatch):
     assert len(open_store(store.place).nearest(unit([1, 0, 0, 0])[0], 5)) == 5
 
 
-def test_rows_are_read_a_page_at_a_time(store, monkeypatch):
+def test_rows_are_read_a_page_at_a_time_since_chroma_fails_on_many(store, monkeypatch):
     monkeypatch.setattr("index_store.store._PAGE", 3)
     for count in (2, 3, 4, 7):
-        rows = [photo(f"/{number}.jpg") for number in range(count)]
+        rows = [photo(f"/{number}.jpg", WITHHELD) for number in range(count)]
         store.upsert(rows, unit(*[[1, number, 0, 0] for number in range(count)]))
         assert sorted(store.photos(), key=lambda row: row.image_id) == rows
+        assert store.withheld(0.5) == store.judged_otherwise("rule-2", "policy-1") == rows
+    decisions = [Decision("ab", True, "seen", "/a.jpg", f"2026-01-0{day}", "me") for day in range(1, 8)]
+    store.add_decisions(decisions)
+    assert store.decisions() == decisions
 
 
 def test_another_dimension_for_the_same_encoder_is_refused(store):
