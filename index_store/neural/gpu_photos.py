@@ -9,8 +9,8 @@ import numpy as np
 
 from index_store.encoders.cards import PHOTO_FILE, CardHolder, EncoderCard, weight_file
 from index_store.errors import EncoderError, first_line
+from index_store.neural.devices import chosen_device
 from index_store.neural.onnx_graph import OnnxGraph
-from index_store.neural.sentence_clip import chosen_device
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, Pixels

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from index_store.encoders.cards import CardHolder, EncoderCard
-from index_store.errors import EncoderError, WeightsError, first_line
+from index_store.errors import WeightsError, first_line
+from index_store.neural.devices import chosen_device
 from index_store.neural.torchvision_shim import declare_missing_operators
 from index_store.neural.transformer_models import complaints
 from index_store.photos import to_picture
@@ -72,17 +73,6 @@ class SentenceClipEncoder(CardHolder):
                 f"{self._card.folder}: makes embeddings of shape {found.shape[1:]}, its files say {self.dimension}"
             )
         return found
-
-
-def chosen_device(device: str) -> str:
-    """Return cpu or cuda for one of `machine.DEVICES`.
-
-    Raises:
-        EncoderError: there is no such device here.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EncoderError("there is no cuda device that torch can use here; name cpu or auto")
-    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @lru_cache(maxsize=1)
