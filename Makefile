@@ -64,5 +64,5 @@ $(VENV)/.demo: setup.cfg pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[demo,train,dev]'
+	$(PIP) install -e '.[demo,train,raw,dev]'
 	touch $@ $(VENV)/.demo
