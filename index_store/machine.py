@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 from collections.abc import Iterator
@@ -44,6 +43,8 @@ def paused_collector() -> Iterator[None]:
 
 def has_cuda_driver() -> bool:
     """Tell whether NVIDIA's driver is here; to ask torch instead would take seconds on each machine without."""
+    import ctypes  # late: a query asks for no GPU
+
     for library in ("libcuda.so.1", "nvcuda.dll"):
         with suppress(OSError):
             ctypes.CDLL(library)

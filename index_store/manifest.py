@@ -10,7 +10,7 @@ from index_store.errors import StoreError
 SCHEMA = 2
 """The version of the layout of a store; raised when an older program could misread what a newer one wrote.
 
-1: a photo's row has a key for each of its ten facts. 2: it has three in all, which read in a third of the time.
+1: a photo's row has a key for each of its ten facts. 2: it has three in all, which are read in less time.
 """
 
 _PREFIX = "imgsearch:"

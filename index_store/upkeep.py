@@ -122,9 +122,10 @@ class Library:
                     store.drop_root(root)
         return len(doomed)
 
-    def roots_above(self, path: str) -> list[str]:
-        """Return the indexed roots that hold an absolute path, itself not counted: a refresh looks for photos there."""
-        return [root.path for root in self._open().roots() if root.path != path and lies_below(path, root.path)]
+    def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
+        """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there."""
+        roots = [root.path for root in self._open().roots()]
+        return [(path, root) for path in paths for root in roots if root != path and lies_below(path, root)]
 
     def check(self, *, repair: bool = False) -> tuple[list[Finding], int]:
         """Return what is wrong with the store, and how many rows were dropped to mend it.

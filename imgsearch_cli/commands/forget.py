@@ -29,10 +29,9 @@ def forget(context: click.Context, paths: tuple[str, ...], store: str | None, en
     if context.obj["quiet"]:
         return
     click.echo(f"{dropped} {'photo' if dropped == 1 else 'photos'} forgotten", err=True)
-    for path in filter(os.path.exists, absolute):
-        for root in library.roots_above(path):
-            click.echo(
-                f"{path}: lies in {root}, so the next 'imgsearch index' takes its photos in again; "
-                f"to keep them out, name it in {os.path.join(root, IGNORE_FILE)}",
-                err=True,
-            )
+    for path, root in library.roots_above(list(filter(os.path.exists, absolute))):
+        click.echo(
+            f"{path}: lies in {root}, so the next 'imgsearch index' takes its photos in again; "
+            f"to keep them out, name it in {os.path.join(root, IGNORE_FILE)}",
+            err=True,
+        )

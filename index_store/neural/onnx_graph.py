@@ -17,15 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from index_store.errors import EncoderError, MissingExtraError, WeightsError, first_line
+
 try:
     import onnx
+    from onnx import NodeProto, TensorProto, numpy_helper
 except ImportError as error:
-    from index_store.errors import MissingExtraError
-
     raise MissingExtraError("encoding photos on a GPU needs onnx; pip install 'imgsearch-cli[cuda]'") from error
-from onnx import NodeProto, numpy_helper
-
-from index_store.errors import EncoderError, WeightsError, first_line
 
 Attributes = dict[str, Any]
 Operation = Callable[..., Tensor]
@@ -61,7 +59,7 @@ class OnnxGraph:
             raise EncoderError(f"{path}: {unknown[0]} cannot be run on a GPU here; name cpu or auto")
         self._device = device
         self._input, self._output = graph.input[0].name, graph.output[0].name
-        self._known: dict[str, Tensor] = {tensor.name: self._constant(tensor) for tensor in graph.initializer}
+        self._known: dict[str, Tensor] = {tensor.name: _tensor(tensor).to(device) for tensor in graph.initializer}
         with torch.inference_mode():
             self._steps = self._plan([node for node in graph.node if not self._folded(node)])
 
@@ -79,19 +77,12 @@ class OnnxGraph:
         result: np.ndarray[Any, np.dtype[np.float32]] = values[self._output].cpu().numpy()
         return result
 
-    def _constant(self, tensor: onnx.TensorProto) -> Tensor:
-        return torch.from_numpy(np.array(numpy_helper.to_array(tensor))).to(self._device)
-
     def _folded(self, node: NodeProto) -> bool:
         """Compute a node whose inputs are all known, such as the floats of 8-bit weights, and tell whether it was."""
-        attributes = _attributes(node)
-        if node.op_type == "Constant":
-            self._known[node.output[0]] = self._constant(attributes["value"])
-            return True
         if not all(name in self._known for name in node.input if name):
             return False
         inputs = [self._known.get(name) for name in node.input]
-        self._known[node.output[0]] = OPERATIONS[node.op_type](attributes, *inputs)
+        self._known[node.output[0]] = OPERATIONS[node.op_type](_attributes(node), *inputs).to(self._device)
         return True
 
     def _plan(self, nodes: Sequence[NodeProto]) -> list[_Step]:
@@ -109,6 +100,10 @@ class OnnxGraph:
 
 def _attributes(node: NodeProto) -> Attributes:
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _tensor(stored: TensorProto) -> Tensor:
+    return torch.from_numpy(np.array(numpy_helper.to_array(stored)))
 
 
 def _along(values: Tensor, rows: Tensor, axis: int) -> Tensor:
@@ -146,7 +141,7 @@ OPERATIONS: dict[str, Operation] = {
     "Cast": lambda _, rows: rows.float(),
     "Clip": lambda _, rows, least=None, most=None: rows.clamp(least, most),
     "Concat": lambda given, *parts: torch.cat(parts, dim=given["axis"]),
-    "Constant": lambda given: given["value"],
+    "Constant": lambda given: _tensor(given["value"]),
     "Conv": _convolve,
     "DequantizeLinear": _dequantize,
     "Div": lambda _, first, second: first / second,
