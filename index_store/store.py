@@ -1,6 +1,7 @@
 """ImageStore: photos and their embeddings in a ChromaDB, on disk or on a server.
 
-The only importer of chromadb. One collection for each encoder holds the photos; a small one holds the indexed roots.
+With `chroma_client.py` the only importer of chromadb. One collection for each encoder holds the photos; a small one
+holds the indexed roots.
 """
 
 from __future__ import annotations
@@ -8,20 +9,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import shutil
 import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
-import chromadb
 import numpy as np
-from chromadb.config import Settings
-from chromadb.errors import ChromaError, NotFoundError
+from chromadb.errors import NotFoundError
 
+from index_store.chroma_client import connect, make_folder, refuse_other_addresses, store_exists, translated
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.manifest import SCHEMA, Manifest
@@ -66,7 +64,6 @@ _GROWTH = 0.4
 MAX_POOL = 10_000
 """The most candidates that one query may ask for."""
 
-_DATABASE_FILE = "chroma.sqlite3"
 _ROOTS = "imgsearch-roots"
 _DECISIONS = "imgsearch-decisions"
 _PAGE = 20_000
@@ -74,8 +71,6 @@ _PAGE = 20_000
 
 _OF_SCHEMA_1: dict[str, Any] = {"width": {"$gte": 1}}
 """Finds the rows of schema 1, which alone have that key; they are then looked at one by one."""
-
-_LEAST_FREE_BYTES = 1_000_000
 
 _Item = TypeVar("_Item")
 
@@ -95,7 +90,7 @@ class ImageStore:
 
     def count(self) -> int:
         """Return how many photos the store holds, withheld ones included."""
-        with _translated(self.place):
+        with translated(self.place):
             return self._collection.count()
 
     def withheld(self, threshold: float) -> list[StoredPhoto]:
@@ -121,7 +116,7 @@ class ImageStore:
 
     def _pages(self, collection: Collection, condition: Any = None) -> Iterator[GetResult]:
         for offset in itertools.count(step=_PAGE):
-            with _translated(self.place):
+            with translated(self.place):
                 page = collection.get(where=condition, include=["metadatas"], limit=_PAGE, offset=offset)
             yield page
             if len(page["ids"]) < _PAGE:
@@ -146,7 +141,7 @@ class ImageStore:
                 f"{self.place}: {len(photos)} photos came with embeddings of shape {embeddings.shape}, "
                 f"the store holds vectors of {self.manifest.dimension}; nothing was written"
             )
-        with _translated(self.place):
+        with translated(self.place):
             self._claim_schema()
             for start in range(0, len(photos), self._batch_size()):
                 part = slice(start, start + self._batch_size())
@@ -159,7 +154,7 @@ class ImageStore:
 
     def update(self, photos: Sequence[StoredPhoto]) -> None:
         """Write what is known of photos that are stored already, leaving their embeddings as they are."""
-        with _translated(self.place):
+        with translated(self.place):
             self._claim_schema()
             for batch in _batches(photos, self._batch_size()):
                 self._collection.update(
@@ -175,7 +170,7 @@ class ImageStore:
 
     def delete(self, image_ids: Sequence[str]) -> None:
         """Forget photos; unknown ones are no error."""
-        with _translated(self.place):
+        with translated(self.place):
             for batch in _batches(image_ids, self._batch_size()):
                 self._collection.delete(ids=[self._naming.row_id(image_id) for image_id in batch])
 
@@ -186,7 +181,7 @@ class ImageStore:
         """
         if pool < 1:
             return []  # Chroma refuses n_results=0
-        with _translated(self.place):
+        with translated(self.place):
             # a store with fewer photos gives those it has; to count them first would take as long as the search
             answer = self._collection.query(
                 query_embeddings=query_embedding[np.newaxis, :],
@@ -216,7 +211,7 @@ class ImageStore:
         """Yield the ids and one field of those of the photos that are stored, a batch at a time."""
         for batch in _batches(image_ids, self._batch_size()):
             ids = [self._naming.row_id(image_id) for image_id in batch]
-            with _translated(self.place):
+            with translated(self.place):
                 page = self._collection.get(ids=ids, include=[field])
             yield page
 
@@ -224,7 +219,7 @@ class ImageStore:
 
     def decisions(self) -> list[Decision]:
         """Return all decisions by hand, the oldest first."""
-        with _translated(self.place):
+        with translated(self.place):
             try:
                 collection = self._client.get_collection(_DECISIONS, embedding_function=None)
             except NotFoundError:
@@ -234,7 +229,7 @@ class ImageStore:
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decisions behind those that are there; none is ever changed or deleted."""
-        with _translated(self.place):
+        with translated(self.place):
             collection = self._client.get_or_create_collection(_DECISIONS, embedding_function=None)
             for batch in _batches(decisions, self._batch_size()):
                 collection.add(
@@ -247,7 +242,7 @@ class ImageStore:
 
     def roots(self) -> list[IndexedRoot]:
         """Return what was given to `imgsearch index` for this encoder, sorted by path."""
-        with _translated(self.place):
+        with translated(self.place):
             try:
                 collection = self._client.get_collection(_ROOTS, embedding_function=None)
             except NotFoundError:
@@ -258,7 +253,7 @@ class ImageStore:
 
     def set_root(self, root: IndexedRoot) -> None:
         """Remember a root, or what its last run found."""
-        with _translated(self.place):
+        with translated(self.place):
             self._roots().upsert(
                 ids=[self._root_id(root)],
                 embeddings=np.ones((1, 1), dtype=np.float32),  # a row without a vector is refused
@@ -267,7 +262,7 @@ class ImageStore:
 
     def drop_root(self, root: IndexedRoot) -> None:
         """Forget a root; its photos stay until they are deleted."""
-        with _translated(self.place):
+        with translated(self.place):
             self._roots().delete(ids=[self._root_id(root)])
 
     def name_roots(self, names: Mapping[str, str]) -> None:
@@ -289,7 +284,7 @@ class ImageStore:
     def tune(self) -> None:
         """Have the store searched as widely as its size needs, by the processes that open it from now on."""
         wanted = round(HNSW["ef_search"] * max(1.0, self.count() / _TUNED_FOR) ** _GROWTH)
-        with _translated(self.place):
+        with translated(self.place):
             now = (self._collection.configuration.get("hnsw") or {}).get("ef_search")
             if now != wanted:
                 self._collection.modify(configuration={"hnsw": {"ef_search": wanted}})
@@ -308,12 +303,12 @@ def open_store(place: str, encoder: str | None = None, preferred: str | None = N
     Raises:
         StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
     """
-    _refuse_other_addresses(place)
+    refuse_other_addresses(place)
     if not is_url(place) and not os.path.isdir(place):
         raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
     if not store_exists(place):
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
-    client = _connect(place)
+    client = connect(place)
     manifests = _manifests(client, place)
     if not manifests:
         raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
@@ -330,16 +325,11 @@ def open_store(place: str, encoder: str | None = None, preferred: str | None = N
     return _open_collection(client, manifests[name], place)
 
 
-def store_exists(place: str) -> bool:
-    """Tell whether a folder holds a Chroma database; a server is taken to be there until it fails."""
-    return is_url(place) or os.path.isfile(os.path.join(place, _DATABASE_FILE))
-
-
 def encoders_in(place: str) -> list[str]:
     """Return the names of the encoders that a store was built with, sorted; empty where there is no store."""
     if not store_exists(place):
         return []
-    return sorted(_manifests(_connect(place), place))
+    return sorted(_manifests(connect(place), place))
 
 
 def create_store(place: str, manifest: Manifest) -> ImageStore:
@@ -348,13 +338,13 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     Raises:
         StoreError: the place is a folder of something else or cannot be written, or another dimension is stored there.
     """
-    _refuse_other_addresses(place)
+    refuse_other_addresses(place)
     if not is_url(place):
-        _make_folder(place)
-    client = _connect(place)
+        make_folder(place)
+    client = connect(place)
     known = _manifests(client, place).get(manifest.encoder)
     if known is None:
-        with _translated(place):
+        with translated(place):
             # two writers on one server may both find it missing
             client.get_or_create_collection(
                 _collection_name(manifest.encoder),
@@ -370,50 +360,15 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     return _open_collection(client, manifest, place)
 
 
-def _refuse_other_addresses(place: str) -> None:
-    """Take no misspelt address of a server for the name of a folder."""
-    if "://" in place and not is_url(place):
-        raise StoreError(f"{place}: a store is a folder or a server at http://HOST:PORT or https://HOST:PORT")
-
-
-def _make_folder(place: str) -> None:
-    if os.path.isdir(place) and os.listdir(place) and not store_exists(place):
-        raise StoreError(f"{place}: holds other files and is no store; name an empty or new folder with --store")
-    try:
-        os.makedirs(place, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{place}: the store cannot be made: {(error.strerror or str(error)).lower()}") from error
-
-
-def _connect(place: str) -> ClientAPI:
-    with _translated(place):
-        if is_url(place):
-            return _connect_to_server(place)
-        return chromadb.PersistentClient(place, settings=Settings(anonymized_telemetry=False))
-
-
-def _connect_to_server(place: str) -> ClientAPI:
-    address = urlsplit(place)
-    token, authority = os.environ.get("IMGSEARCH_STORE_TOKEN"), os.environ.get("IMGSEARCH_STORE_CA")
-    secure = address.scheme == "https"
-    return chromadb.HttpClient(
-        host=address.hostname or "localhost",
-        port=address.port or (443 if secure else 8000),
-        ssl=secure,
-        headers={"Authorization": f"Bearer {token}"} if token else None,
-        settings=Settings(anonymized_telemetry=False, chroma_server_ssl_verify=authority or True),
-    )
-
-
 def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:
-    with _translated(place):
+    with translated(place):
         collections = client.list_collections()
     found = (Manifest.from_metadata(c.metadata, place) for c in collections if Manifest.is_in(c.metadata))
     return {manifest.encoder: manifest for manifest in found}
 
 
 def _open_collection(client: ClientAPI, manifest: Manifest, place: str) -> ImageStore:
-    with _translated(place):
+    with translated(place):
         collection = client.get_collection(_collection_name(manifest.encoder), embedding_function=None)
     return ImageStore(client, collection, manifest, place)
 
@@ -429,37 +384,6 @@ def _by_path(photos: Iterable[StoredPhoto]) -> list[StoredPhoto]:
 
 def _listed(manifests: Mapping[str, Manifest]) -> str:
     return ", ".join(sorted(manifests))
-
-
-class _translated:  # noqa: N801  (reads as a word in a with statement)
-    """Turn what Chroma raises into a StoreError that names the store."""
-
-    def __init__(self, place: str) -> None:
-        self._place = place
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, StoreError):
-            return
-        if isinstance(error, ChromaError | OSError | ValueError | RuntimeError) or _is_of_httpx(error):
-            reason = " ".join(str(error).split()) or type(error).__name__
-            advice = "; its disk is full: free some space and try again" if _is_full(self._place) else ""
-            raise StoreError(f"{self._place}: the store failed: {reason}{advice}") from error
-
-
-def _is_full(place: str) -> bool:
-    """Whether too little space is left on a local store's disk; Chroma's own words do not always say so."""
-    try:
-        return not is_url(place) and shutil.disk_usage(place).free < _LEAST_FREE_BYTES
-    except OSError:
-        return False
-
-
-def _is_of_httpx(error: BaseException | None) -> bool:
-    # Chroma's client lets the errors of its HTTP library through; that library is imported only for a server
-    return type(error).__module__.split(".")[0] == "httpx"
 
 
 def _this_host() -> str:

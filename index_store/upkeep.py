@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from index_store.checking import Finding, check_store, repair_store
+from index_store.chroma_client import store_exists
 from index_store.compliance.decisions import Decision, decide, overrule, standing_decisions
 from index_store.compliance.policy import load_policy
 from index_store.compliance.unjudged import photo_judge
@@ -23,7 +24,7 @@ from index_store.places import default_store, is_url
 from index_store.planning import IndexPlan, lies_below
 from index_store.records import IndexReport, Skipped, StoredPhoto, StoreStatus
 from index_store.row_writer import IndexModels
-from index_store.store import ImageStore, create_store, open_store, store_exists
+from index_store.store import ImageStore, create_store, open_store
 
 
 @dataclass(frozen=True, slots=True)
