@@ -176,11 +176,15 @@ def _consider(path: str, found: Found) -> None:
             if announced:
                 found.skipped.append(Skipped(path, "is not a regular file"))
         elif announced or _starts_like_a_photo(path):
-            found.files.append(PhotoFile(path, status.st_size, status.st_mtime_ns))
+            found.files.append(_photo_file(path, status))
     except OSError as error:
         found.unreadable.append(path)
         if announced:
             found.skipped.append(Skipped(path, os_reason(error)))
+
+
+def _photo_file(path: str, status: os.stat_result) -> PhotoFile:
+    return PhotoFile(path, status.st_size, status.st_mtime_ns, inode=status.st_ino, ctime_ns=status.st_ctime_ns)
 
 
 def _starts_like_a_photo(path: str) -> bool:

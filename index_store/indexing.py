@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 
 from index_store.decoding import decode_ahead
-from index_store.errors import PhotoUnreadableError, UsageError
-from index_store.finding import Found, find_photos
+from index_store.errors import PhotoUnreadableError
 from index_store.machine import paused_collector, usable_cores
-from index_store.planning import IndexPlan, Reuse, lies_below, plan_changes
-from index_store.records import FindOptions, IndexedRoot, IndexReport, OpenedPhoto, Skipped, StoredPhoto
+from index_store.planning import IndexPlan, Reuse, plan_changes
+from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, Skipped, StoredPhoto
+from index_store.roots import Place, Survey, survey
 from index_store.row_writer import Decoded, IndexModels, RowWriter
 from index_store.store import ImageStore
 
@@ -33,18 +31,6 @@ class IndexOptions:
 
     workers: int | None = None
     prune_empty: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A folder or file to index, as an absolute path, and how photos are looked for in it.
-
-    `name` is the name by which other machines know the folder, if it has one.
-    """
-
-    path: str
-    find: FindOptions = FindOptions()  # noqa: RUF009  (frozen)
-    name: str = ""
 
 
 def index_photos(
@@ -65,40 +51,27 @@ def index_photos(
     """
     options = options or IndexOptions()
     started = time.monotonic()
-    found, plan = plan_run(places, store.photos(), options)
-    _remember_roots(store, places, found)
+    seen, plan = plan_run(places, store.roots(), store.photos(), options)
+    for root in seen.to_drop:
+        store.drop_root(root)
+    for root in seen.to_set:
+        store.set_root(root)
     report = apply_plan(plan, store, models, options, progress)
     return replace(report, seconds=time.monotonic() - started)
 
 
-def plan_run(places: Sequence[Place], photos: Iterable[StoredPhoto], options: IndexOptions) -> tuple[Found, IndexPlan]:
+def plan_run(
+    places: Sequence[Place], known: Sequence[IndexedRoot], photos: Iterable[StoredPhoto], options: IndexOptions
+) -> tuple[Survey, IndexPlan]:
     """Find the photos below `places` and plan how the stored `photos` have to change; nothing is written.
 
     Raises:
         UsageError: as `index_photos` does.
     """
-    paths = [place.path for place in places]
     with paused_collector():
-        found = _find_all(places)
         stored = {photo.image_id: photo for photo in photos}
-        _refuse_vanished(paths, found, stored, options)
-        return found, plan_changes(found, stored, paths)
-
-
-def _find_all(places: Sequence[Place]) -> Found:
-    """Find the photos below several places, each photo once."""
-    missing = [place.path for place in places if not os.path.exists(place.path)]
-    if missing:
-        raise UsageError(f"{', '.join(missing)}: no such file or folder; nothing was indexed")
-    together = Found()
-    for place in places:
-        found = find_photos(place.path, place.find)
-        together.files += found.files
-        together.skipped += found.skipped
-        together.unreadable += found.unreadable
-    together.files = sorted({photo.image_id: photo for photo in together.files}.values(), key=lambda p: p.image_id)
-    together.skipped = list(dict.fromkeys(together.skipped))
-    return together
+        seen = survey(places, known, stored, prune_empty=options.prune_empty)
+        return seen, plan_changes(seen.found, stored, seen.paths)
 
 
 def apply_plan(
@@ -161,33 +134,3 @@ def rejudge(store: ImageStore, rule: str, policy: str, models: IndexModels) -> i
         verdicts = judge(np.stack([embeddings[photo.image_id] for photo in batch]))
         store.update([replace(photo, verdict=verdict) for photo, verdict in zip(batch, verdicts, strict=True)])
     return len(outdated)
-
-
-def _refuse_vanished(paths: Sequence[str], found: Found, stored: dict[str, StoredPhoto], options: IndexOptions) -> None:
-    """Stop before a folder that is not mounted is taken for one whose photos were deleted."""
-    for path in paths:
-        if any(lies_below(photo.image_id, path) for photo in found.files):
-            continue
-        before = sum(lies_below(image_id, path) for image_id in stored)
-        if before and not options.prune_empty:
-            raise UsageError(
-                f"{path}: holds no photo, and {before} from there are indexed; if it is not mounted, mount it; "
-                "if they are to be forgotten, say --prune-empty; nothing was changed"
-            )
-        if not before and not found.skipped:
-            raise UsageError(
-                f"{path}: no photos found (jpg, png, webp, heic, avif, tiff, raw and more); nothing was indexed"
-            )
-
-
-def _remember_roots(store: ImageStore, places: Sequence[Place], found: Found) -> None:
-    known = store.roots()
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    for place in places:
-        if any(place.path != root.path and lies_below(place.path, root.path) for root in known):
-            continue  # part of a root that is known; it is refreshed with it
-        for inner in known:
-            if inner.path != place.path and lies_below(inner.path, place.path):
-                store.drop_root(inner)
-        photos = sum(lies_below(photo.image_id, place.path) for photo in found.files)
-        store.set_root(IndexedRoot(place.path, now, photos, place.find, place.name))

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A file that looks like a photo, as the disk shows it; `content_hash` is filled in once the file has been read."""
+    """A file that looks like a photo, as the disk shows it; `content_hash` is filled in once the file has been read.
+
+    `inode` and `ctime_ns` are 0 where they are not known; they tell apart files that kept size and time.
+    """
 
     image_id: str
     size_bytes: int
     mtime_ns: int
     content_hash: str | None = None
+    inode: int = 0
+    ctime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,12 +16,13 @@ from index_store.compliance.unjudged import photo_judge
 from index_store.encoders import encoder_card, load_photo_encoder, shipped_before
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import UsageError
-from index_store.indexing import IndexOptions, Place, Progress, index_photos, plan_run, rejudge
+from index_store.indexing import IndexOptions, Progress, index_photos, plan_run, rejudge
 from index_store.locking import writing
 from index_store.manifest import Manifest
 from index_store.places import default_store, is_url
 from index_store.planning import IndexPlan, lies_below
 from index_store.records import IndexReport, Skipped, StoredPhoto, StoreStatus
+from index_store.roots import Place, chosen_places
 from index_store.row_writer import IndexModels
 from index_store.store import ImageStore, create_store, open_store
 
@@ -72,7 +72,7 @@ class Library:
         store = known if known is not None and known.manifest.encoder == card.name else self._create()
         with self._writing():
             hidden = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
-            chosen, missing = _present(places, known or store)
+            chosen, missing = chosen_places(places, (known or store).roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = standing_decisions(store.decisions())
             load_encoder = partial(load_photo_encoder, named, device=self.device)
@@ -94,9 +94,10 @@ class Library:
             UsageError, StoreError: as `index` does.
         """
         store = self._open() if store_exists(self.place) or not places else None
-        chosen, missing = _present(places, store)
+        roots = store.roots() if store else []
+        chosen, missing = chosen_places(places, roots, self.place)
         stored = () if store is None or self._is_superseded(store) else store.photos()
-        _, plan = plan_run(chosen, stored, options or IndexOptions())
+        _, plan = plan_run(chosen, roots, stored, options or IndexOptions())
         threshold = load_policy(self.policy_file).photo_threshold
         withheld = {photo.image_id for photo in store.withheld(threshold)} if store else set()
         hidden = frozenset(withheld | plan.successors(withheld))
@@ -225,22 +226,3 @@ class Library:
 
 def _without_names(skipped: Sequence[Skipped], hidden: Collection[str]) -> tuple[Skipped, ...]:
     return tuple(replace(skip, path=None) if skip.path in hidden else skip for skip in skipped)
-
-
-def _present(places: Sequence[Place], store: ImageStore | None) -> tuple[list[Place], list[Skipped]]:
-    """Return the named places as they are, or the known roots that are there now and those that are missing."""
-    if places or store is None:
-        return [replace(place, path=os.path.abspath(place.path)) for place in places], []
-    roots = store.roots()
-    if not roots:
-        raise UsageError(f"{store.place}: no folder was indexed yet; name one: imgsearch index FOLDER")
-    missing = [
-        Skipped(
-            root.path,
-            f"is not there, its {root.photos} photos are kept; mount it, or drop it with 'imgsearch forget'",
-        )
-        for root in roots
-        if not os.path.exists(root.path)
-    ]
-    gone = {skip.path for skip in missing}
-    return [Place(root.path, root.find, root.name) for root in roots if root.path not in gone], missing

@@ -73,8 +73,9 @@ def index(
     one_blas_thread()
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_store import render_index_report, render_plan, render_skipped
-    from index_store.indexing import IndexOptions, Place
+    from index_store.indexing import IndexOptions
     from index_store.records import FindOptions
+    from index_store.roots import Place
     from index_store.upkeep import Library
 
     library = Library(store, encoder, policy_file, wait, unjudged=no_policy, device=device)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from index_store.checking import check_store, repair_store
-from index_store.indexing import Place, index_photos
+from index_store.indexing import index_photos
+from index_store.roots import Place
 from index_store.row_writer import IndexModels
 
 

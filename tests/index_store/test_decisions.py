@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from index_store.compliance.decisions import Decision, decide, overrule, standing_decisions
-from index_store.indexing import Place, index_photos, rejudge
+from index_store.indexing import index_photos, rejudge
 from index_store.records import BY_HAND, Verdict
+from index_store.roots import Place
 from index_store.row_writer import IndexModels
 
 MODEL = Verdict(True, 0.8, "probability 0.80", "rule-1", "p")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from index_store.errors import StoreError, UsageError, WeightsError
-from index_store.indexing import IndexOptions, Place, index_photos
+from index_store.indexing import IndexOptions, index_photos
 from index_store.records import IndexReport
+from index_store.roots import Place
 from index_store.row_writer import WRITE_SIZE, IndexModels, batch_size
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from index_store.errors import StoreError
-from index_store.indexing import IndexOptions, Place, index_photos
+from index_store.indexing import IndexOptions, index_photos
 from index_store.manifest import Manifest
+from index_store.roots import Place
 from index_store.row_writer import WRITE_SIZE, IndexModels
 from index_store.store import create_store, open_store
 from tests.conftest import ColourEncoder, judge_white_as_withheld

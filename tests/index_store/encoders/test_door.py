@@ -19,11 +19,11 @@ from index_store.encoders.listing import list_encoders
 from index_store.encoders.protocols import PhotoInput
 from index_store.encoders.sentence_cards import HUB_NAMES
 from index_store.errors import EncoderError, PolicyError, StoreError, WeightsError
-from index_store.indexing import Place
 from index_store.neural.hub import fetch
 from index_store.relevance.cosine import CosineScorer
 from index_store.relevance.predictors import Curve
 from index_store.relevance.reranking import Reranker, write_reranker
+from index_store.roots import Place
 from index_store.search import Searcher
 from index_store.store import encoders_in
 from index_store.upkeep import Library
@@ -275,7 +275,7 @@ def test_an_unchanged_run_opens_no_model(clip: Setting, photos: Place) -> None:
     clip.library().index([photos])
     code = (
         "import sys\n"
-        "from index_store.indexing import Place\n"
+        "from index_store.roots import Place\n"
         "from index_store.upkeep import Library\n"
         f"library = Library({clip.store!r}, {str(clip.model)!r}, unjudged=True)\n"
         f"assert library.index([Place({photos.path!r})]).unchanged == 5\n"
