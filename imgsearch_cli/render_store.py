@@ -60,7 +60,7 @@ def render_skipped(skipped: Iterable[Skipped]) -> None:
 def render_findings(findings: Sequence[Finding], output_format: str, mended: int | None) -> None:
     """Write what is wrong with a store; withheld photos are not named."""
     for finding in findings:
-        path = None if finding.withheld else relative(finding.image_id)
+        path = None if finding.path is None else relative(finding.path)
         if output_format == "jsonl":
             write_json({"path": path, "problem": finding.problem, "mendable": finding.mendable})
         else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from index_store.errors import PhotoError
+from index_store.finding import hash_file
 from index_store.planning import lies_below
-from index_store.records import StoredPhoto
+from index_store.records import PhotoFile, StoredPhoto
 from index_store.store import ImageStore
 
 NORM_TOLERANCE = 1e-3
@@ -23,50 +25,81 @@ _PAGE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with one row. `mendable`: dropping the row and indexing again mends it."""
+    """Something wrong with one file or one row.
 
-    image_id: str
+    `path` is None where it would name a photo that the policy withholds, or where a row names none. `mendable`:
+    `repair_store` takes `lost_file` from its row, or drops the row where there is none, and indexing again brings both
+    back.
+    """
+
+    content_hash: str
+    path: str | None
     problem: str
     mendable: bool
-    withheld: bool
+    lost_file: str | None = None
 
 
-def check_store(store: ImageStore) -> list[Finding]:
-    """Return what is wrong: files that are gone, vectors of the wrong length, rows that the search does not find."""
+def check_store(store: ImageStore, threshold: float, *, deep: bool = False) -> list[Finding]:
+    """Return what is wrong: files that are gone, vectors of the wrong length, rows that the search does not find.
+
+    `threshold` is the policy's: from this probability on a photo is withheld and is not named. `deep` reads every file
+    and compares it with what was indexed.
+    """
+    findings = [Finding(row_id, None, "is a damaged row", True) for row_id in store.damaged_rows()]
+    if findings:
+        return findings  # all else reads the rows
     photos = sorted(store.photos(), key=lambda photo: photo.image_id)
     roots = [root.path for root in store.roots()]
-    findings = [finding for photo in photos for finding in _check_file(photo, roots)]
-    unfindable: list[Finding] = []
+    for photo in photos:
+        findings += _check_files(photo, roots, deep=deep)
     step = max(1, len(photos) // SAMPLE)
     for start in range(0, len(photos), _PAGE):
         page = photos[start : start + _PAGE]
-        embeddings = store.embeddings([photo.image_id for photo in page])
+        embeddings = store.embeddings([photo.content_hash for photo in page])
         for number, photo in enumerate(page, start=start):
-            embedding = embeddings.get(photo.image_id)
+            embedding = embeddings.get(photo.content_hash)
             problem = _vector_problem(embedding, store.manifest.dimension)
+            if problem is None and number % step == 0 and embedding is not None:
+                problem = None if _finds_itself(store, embedding) else "is not found by its own embedding"
             if problem is not None:
-                findings.append(Finding(photo.image_id, problem, True, photo.verdict.withheld))
-            elif number % step == 0 and embedding is not None and not _finds_itself(store, photo, embedding):
-                unfindable.append(
-                    Finding(photo.image_id, "is not found by its own embedding", True, photo.verdict.withheld)
-                )
-    return sorted([*findings, *unfindable], key=lambda finding: (finding.image_id, finding.problem))
+                findings.append(Finding(photo.content_hash, photo.image_id, problem, True))
+    hidden = {photo.content_hash for photo in photos if photo.verdict.withholds_at(threshold)}
+    findings = [replace(each, path=None) if each.content_hash in hidden else each for each in findings]
+    return sorted(findings, key=lambda finding: (finding.path or "", finding.problem))
 
 
 def repair_store(store: ImageStore, findings: Sequence[Finding]) -> int:
-    """Drop the rows of the findings that can be mended, and return how many; index again to make them anew."""
-    doomed = sorted({finding.image_id for finding in findings if finding.mendable})
-    store.delete(doomed)
-    return len(doomed)
+    """Drop the files and rows of the findings that can be mended, and return how many findings that were."""
+    mendable = [finding for finding in findings if finding.mendable]
+    losses: dict[str, list[str]] = {}
+    for finding in mendable:
+        if finding.lost_file is not None:
+            losses.setdefault(finding.content_hash, []).append(finding.lost_file)
+    doomed = {finding.content_hash for finding in mendable if finding.lost_file is None}
+    store.delete(sorted(doomed))
+    store.drop_paths({content: paths for content, paths in losses.items() if content not in doomed})
+    return len(mendable)
 
 
-def _check_file(photo: StoredPhoto, roots: Sequence[str]) -> list[Finding]:
-    if os.path.exists(photo.image_id):
-        return []
-    # a root that is not there may only be unmounted, and its rows are worth keeping
-    root_is_there = any(os.path.exists(root) for root in roots if lies_below(photo.image_id, root))
-    problem = "the file is gone" if root_is_there else "the file's root is not there"
-    return [Finding(photo.image_id, problem, root_is_there, photo.verdict.withheld)]
+def _check_files(photo: StoredPhoto, roots: Sequence[str], *, deep: bool) -> list[Finding]:
+    found = []
+    for file in photo.files:
+        path = file.image_id
+        if not os.path.lexists(path):
+            # a root that is not there may only be unmounted, and its rows are worth keeping
+            root_is_there = any(os.path.exists(root) for root in roots if lies_below(path, root))
+            problem = "the file is gone" if root_is_there else "the file's root is not there"
+            found.append(Finding(photo.content_hash, path, problem, root_is_there, path if root_is_there else None))
+        elif deep and (changed := _changed(file)):
+            found.append(Finding(photo.content_hash, path, changed, True, path))
+    return found
+
+
+def _changed(file: PhotoFile) -> str | None:
+    try:
+        return None if hash_file(file.image_id) == file.content_hash else "holds another picture than was indexed"
+    except PhotoError as error:
+        return str(error)
 
 
 def _vector_problem(embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None, dimension: int) -> str | None:
@@ -78,9 +111,7 @@ def _vector_problem(embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
     return None if abs(norm - 1.0) <= NORM_TOLERANCE else f"has an embedding of length {norm:.3f}, not 1"
 
 
-def _finds_itself(
-    store: ImageStore, photo: StoredPhoto, embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-) -> bool:
+def _finds_itself(store: ImageStore, embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
     nearest = store.nearest(embedding, 1)
-    # a copy of the photo may come first: what counts is that something lies there
+    # another photo of the same picture may come first: what counts is that something lies there
     return bool(nearest) and nearest[0].similarity > 1.0 - NORM_TOLERANCE

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 _DATABASE_FILE = "chroma.sqlite3"
+OWN_FILES = frozenset({".writer.lock", ".writer.json"})
+"""What the writer's lock leaves in a folder before there is a database in it."""
+
 _LEAST_FREE_BYTES = 1_000_000
 
 
@@ -34,7 +37,8 @@ def refuse_other_addresses(place: str) -> None:
 
 def make_folder(place: str) -> None:
     """Make the folder of a new store; raise StoreError where it holds other files or cannot be made."""
-    if os.path.isdir(place) and os.listdir(place) and not store_exists(place):
+    others = set(os.listdir(place)) - OWN_FILES if os.path.isdir(place) else set()
+    if others and not store_exists(place):
         raise StoreError(f"{place}: holds other files and is no store; name an empty or new folder with --store")
     try:
         os.makedirs(place, exist_ok=True)

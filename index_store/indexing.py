@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from index_store.compliance.decisions import HandDecisions
 from index_store.decoding import decode_ahead
 from index_store.errors import PhotoUnreadableError
 from index_store.machine import paused_collector, usable_cores
-from index_store.planning import IndexPlan, Reuse, plan_changes
-from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, Skipped, StoredPhoto
+from index_store.planning import IndexPlan, plan_changes
+from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, PhotoFile, Skipped, StoredPhoto
 from index_store.roots import Place, Survey, survey
-from index_store.row_writer import Decoded, IndexModels, RowWriter
+from index_store.row_writer import CHANGED_MEANWHILE, Decoded, IndexModels, RowWriter
 from index_store.store import ImageStore
 
 Progress = Callable[[int, int], None]
@@ -24,13 +25,21 @@ Progress = Callable[[int, int], None]
 JUDGED_AT_ONCE = 1024
 """Embeddings judged at once when the policy has changed."""
 
+_NEARBY = 200
+"""Candidates among which the photos that look equal to a decided one are sought."""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How an index run goes about its work; `workers` decode photos ahead of the encoder, by default one for a core."""
+    """How an index run goes about its work.
+
+    `workers` decode photos ahead of the encoder, by default one for a core; `rehash` reads every file, also those whose
+    size and time have not changed.
+    """
 
     workers: int | None = None
     prune_empty: bool = False
+    rehash: bool = False
 
 
 def index_photos(
@@ -52,10 +61,8 @@ def index_photos(
     options = options or IndexOptions()
     started = time.monotonic()
     seen, plan = plan_run(places, store.roots(), store.photos(), options)
-    for root in seen.to_drop:
-        store.drop_root(root)
-    for root in seen.to_set:
-        store.set_root(root)
+    store.drop_roots(seen.to_drop)
+    store.set_roots(seen.to_set)
     report = apply_plan(plan, store, models, options, progress)
     return replace(report, seconds=time.monotonic() - started)
 
@@ -69,35 +76,40 @@ def plan_run(
         UsageError: as `index_photos` does.
     """
     with paused_collector():
-        stored = {photo.image_id: photo for photo in photos}
-        seen = survey(places, known, stored, prune_empty=options.prune_empty)
-        return seen, plan_changes(seen.found, stored, seen.paths)
+        stored = list(photos)
+        paths = {path for photo in stored for path in photo.paths}
+        seen = survey(places, known, paths, prune_empty=options.prune_empty)
+        return seen, plan_changes(seen.found, stored, seen.paths, rehash=options.rehash)
 
 
 def apply_plan(
     plan: IndexPlan, store: ImageStore, models: IndexModels, options: IndexOptions, progress: Progress
 ) -> IndexReport:
-    """Do what a plan says: first what needs no encoder, then the rest in batches, deletions last."""
-    _reuse(store, plan.reused)
-    store.update([replace(reuse.source, file=reuse.file) for reuse in plan.touched])
+    """Do what a plan says: first what needs no encoder, then the rest in batches, losses last."""
+    _add_files(store, plan.gains)
     writer = RowWriter(store, models)
-    skipped, spoiled = list(plan.skipped), set[str]()
+    skipped, notes, spoiled, kept = list(plan.skipped), list[Skipped](), set[str](), set[str]()
     total = len(plan.jobs)
     with (
-        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or usable_cores())) as decoded,
+        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or usable_cores())) as outcomes,
         writer,
     ):
-        for done, (job, outcome) in enumerate(decoded, start=1):
+        for done, (job, outcome) in enumerate(outcomes, start=1):
             if isinstance(outcome, OpenedPhoto):
-                writer.add(Decoded(job, outcome))
+                decoded = Decoded.of(job, outcome)
+                writer.add(decoded)
+                late = {file.image_id for file in job.files} - {file.image_id for file in decoded.files}
+                skipped += [Skipped(path, CHANGED_MEANWHILE) for path in sorted(late)]
+                kept |= late
+                notes += [Skipped(job.file.image_id, outcome.note)] if outcome.note else []
             else:
-                skipped += [Skipped(file.image_id, str(outcome)) for file in job.files]
-                if not isinstance(outcome, PhotoUnreadableError):
-                    # what is stored shows another picture than the file does now
-                    spoiled.update(file.image_id for file in job.files if file.image_id in plan.changed)
+                paths = [file.image_id for file in job.files]
+                skipped += [Skipped(path, str(outcome)) for path in paths]
+                # where a file cannot be read just now, what is stored stays; else it shows another picture than this
+                (kept if isinstance(outcome, PhotoUnreadableError) else spoiled).update(paths)
             progress(done, total)
         writer.finish()
-    store.delete(sorted(plan.removed | spoiled))
+    store.drop_paths({content: paths - kept for content, paths in plan.losses.items()})
     lost = {skip.path for skip in skipped}
     return IndexReport(
         added=len(plan.added - lost),
@@ -105,32 +117,55 @@ def apply_plan(
         moved=len(plan.moved),
         touched=len(plan.touched),
         unchanged=plan.unchanged,
-        removed=len(plan.removed) - len(plan.moved) + len(spoiled),
+        removed=len(plan.removed) - len(plan.moved) + len(spoiled & plan.changed),
         encoded=writer.encoded,
         skipped=tuple(sorted(skipped, key=lambda skip: skip.path or "")),
+        notes=tuple(notes),
     )
 
 
-def _reuse(store: ImageStore, reused: Sequence[Reuse]) -> None:
-    """Write rows for files whose content is stored; all sources are read first, since files may have swapped names."""
-    if not reused:
-        return
-    embeddings = store.embeddings(sorted({reuse.source.image_id for reuse in reused}))
-    rows = [replace(reuse.source, file=reuse.file) for reuse in reused]
-    store.upsert(rows, np.stack([embeddings[reuse.source.image_id] for reuse in reused]))
+def _add_files(store: ImageStore, gains: Mapping[str, Sequence[PhotoFile]]) -> None:
+    """Write the files that stored contents gain, and the new fingerprints of those that were touched."""
+    known = store.photos_of(sorted(gains))
+    store.update([photo.with_files([*photo.files, *gains[content]]) for content, photo in known.items()])
 
 
-def rejudge(store: ImageStore, rule: str, policy: str, models: IndexModels) -> int:
-    """Judge anew, from their stored embeddings, the photos that another rule or another policy judged; return how many.
+def judge_again(store: ImageStore, rule: str, policy: str, models: IndexModels) -> int:
+    """Judge, from their stored embeddings, the photos that another rule or another policy judged; return how many.
 
     No photo is opened. Decisions by hand stand.
     """
-    outdated = store.judged_otherwise(rule, policy)
+    outdated = store.outdated_verdicts(rule, policy)
     judge = models.load_judge() if outdated else None
     for start in range(0, len(outdated), JUDGED_AT_ONCE):
         batch = outdated[start : start + JUDGED_AT_ONCE]
-        embeddings = store.embeddings([photo.image_id for photo in batch])
         assert judge is not None
-        verdicts = judge(np.stack([embeddings[photo.image_id] for photo in batch]))
-        store.update([replace(photo, verdict=verdict) for photo, verdict in zip(batch, verdicts, strict=True)])
+        vectors = store.embeddings([photo.content_hash for photo in batch])
+        verdicts = judge(np.stack([vectors[photo.content_hash] for photo in batch]))
+        store.update(
+            [
+                replace(photo, verdict=models.decisions.apply(photo.content_hash, vectors[photo.content_hash], verdict))
+                for photo, verdict in zip(batch, verdicts, strict=True)
+            ]
+        )
     return len(outdated)
+
+
+def apply_decisions(store: ImageStore, decisions: HandDecisions, contents: Iterable[str]) -> int:
+    """Bring the rows of decided contents, and of photos that look equal to them, in line.
+
+    Returns:
+        How many photos of the decided contents the store holds.
+    """
+    wanted = sorted(set(contents))
+    vectors = store.embeddings(wanted)
+    nearby = {found.key for vector in vectors.values() for found in store.nearest(vector, _NEARBY)}
+    rows = store.photos_of(sorted(nearby | set(vectors)))
+    embeddings = store.embeddings(sorted(rows))
+    changed = []
+    for content, photo in rows.items():
+        verdict = decisions.apply(content, embeddings[content], photo.verdict)
+        if verdict != photo.verdict:
+            changed.append(replace(photo, verdict=verdict))
+    store.update(changed)
+    return sum(len(rows[content].files) for content in wanted if content in rows)

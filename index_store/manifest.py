@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from index_store.errors import StoreError
 
-SCHEMA = 2
-"""The version of the layout of a store; raised when an older program could misread what a newer one wrote.
+SCHEMA = 3
+"""The version of the layout of a store; raised when a program of another version could misread it.
 
-1: a photo's row has a key for each of its ten facts. 2: it has three in all, which are read in less time.
+1 and 2 had a row for each file, by its path; they were never released. 3 has a row for each content.
 """
 
 _PREFIX = "imgsearch:"
@@ -50,6 +50,11 @@ class Manifest:
                 f"{where}: written by a newer imgsearch (schema {schema}, this one knows {SCHEMA}); "
                 "upgrade with 'pip install --upgrade imgsearch-cli'"
             )
+        if isinstance(schema, int) and schema < SCHEMA:
+            raise StoreError(
+                f"{where}: was written by an earlier imgsearch (schema {schema}, this one writes {SCHEMA}); its photos "
+                "have to be embedded again: delete the folder, or name another store, and run 'imgsearch index FOLDER'"
+            )
         if not isinstance(schema, int) or not isinstance(encoder, str) or not isinstance(dimension, int):
-            raise StoreError(f"{where}: its manifest is damaged; build the store anew with 'imgsearch index'")
+            raise StoreError(f"{where}: its manifest is damaged; build the store again with 'imgsearch index'")
         return Manifest(encoder, dimension, schema)

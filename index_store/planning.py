@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from index_store.errors import PhotoError
 from index_store.finding import Found, hash_file
@@ -14,80 +14,130 @@ from index_store.records import PhotoFile, Skipped, StoredPhoto
 
 @dataclass(frozen=True, slots=True)
 class EncodingJob:
-    """A photo to decode and encode once; `copies` are files of the same content that share the embedding."""
+    """A photo to decode and encode once; `copies` are files of the same content that share its row."""
 
     file: PhotoFile
     copies: tuple[PhotoFile, ...] = ()
 
     @property
     def files(self) -> tuple[PhotoFile, ...]:
-        """All files that get this job's embedding."""
+        """All files of this content."""
         return (self.file, *self.copies)
 
 
 @dataclass(frozen=True, slots=True)
-class Reuse:
-    """A file whose content is stored already, at another path or with an older time: no second embedding."""
-
-    file: PhotoFile
-    source: StoredPhoto
-
-
-@dataclass(frozen=True, slots=True)
 class IndexPlan:
-    """The changes that bring the store in line with the disk.
+    """The changes that bring the store in line with the disk; rows are named by content hash, files by path.
 
-    `jobs` and `reused` cover the files in `added`, `changed` and `moved`; `touched` files have equal content and a new
-    time; `removed` are the image_ids to delete, the old places of moved photos among them.
+    `jobs` are the contents that no row has. `gains` are the files that stored contents gain, or that were touched;
+    they are written first. `losses` are the paths that stored contents lose; they are written last, so that a run that
+    is interrupted has lost nothing. `added`, `changed` and `moved` are the new places of contents; `touched` have equal
+    content and a new fingerprint; `removed` are the paths that are gone, the old places of moved photos among them.
     """
 
     jobs: tuple[EncodingJob, ...] = ()
-    reused: tuple[Reuse, ...] = ()
-    touched: tuple[Reuse, ...] = ()
+    gains: Mapping[str, tuple[PhotoFile, ...]] = field(default_factory=dict)
+    losses: Mapping[str, frozenset[str]] = field(default_factory=dict)
     added: frozenset[str] = frozenset()
     changed: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
+    touched: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()
     unchanged: int = 0
     skipped: tuple[Skipped, ...] = ()
 
-    def successors(self, image_ids: Collection[str]) -> set[str]:
-        """Return the new paths of content that is stored under one of these."""
-        return {reuse.file.image_id for reuse in self.reused if reuse.source.image_id in image_ids}
+
+class _Known:
+    """What the store says of each path. A path with two rows was left by a run that was interrupted."""
+
+    def __init__(self, photos: Iterable[StoredPhoto]) -> None:
+        self.paths_of: dict[str, tuple[str, ...]] = {}
+        self.sizes = set[int]()
+        self._claims: dict[str, list[tuple[str, PhotoFile]]] = defaultdict(list)
+        self._owners: dict[int, str] = {}
+        for photo in photos:
+            self.paths_of[photo.content_hash] = photo.paths
+            self.sizes.add(photo.files[0].size_bytes)
+            for file in photo.files:
+                self._claims[file.image_id].append((photo.content_hash, file))
+                self._owners[file.inode] = file.image_id
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._claims
+
+    @property
+    def paths(self) -> Collection[str]:
+        return self._claims.keys()
+
+    def contents(self, path: str) -> list[str]:
+        """Return the contents that are said to lie at a path: at most one, but after an interrupted run."""
+        return [content for content, _ in self._claims.get(path, ())]
+
+    def settled(self, file: PhotoFile) -> str | None:
+        """Return the content of a file that the fingerprint settles: size, times, and no inode of another photo.
+
+        Some network file systems give new inodes at each mount, so another one says nothing by itself. But two photos
+        of one size and time that swapped names have each other's.
+        """
+        for content, before in self._claims.get(file.image_id, ()):
+            equal_change = before.ctime_ns == file.ctime_ns or 0 in (before.ctime_ns, file.ctime_ns)
+            swapped = before.inode != file.inode and self._owners.get(file.inode, file.image_id) != file.image_id
+            if (
+                (before.size_bytes, before.mtime_ns) == (file.size_bytes, file.mtime_ns)
+                and equal_change
+                and not swapped
+            ):
+                return content
+        return None
 
 
-def plan_changes(found: Found, stored: Mapping[str, StoredPhoto], paths: Sequence[str]) -> IndexPlan:
-    """Compare the photos found below `paths` with all that is stored.
+def _equal_fingerprints(before: PhotoFile, now: PhotoFile) -> bool:
+    equal = (before.size_bytes, before.mtime_ns) == (now.size_bytes, now.mtime_ns)
+    return equal and (before.ctime_ns == now.ctime_ns or 0 in {before.ctime_ns, now.ctime_ns})
 
-    A file is read (hashed) only where its size and time do not settle the matter: it was touched, or its size equals
-    that of a stored photo or of another new file, so that it may be a moved photo or a copy.
+
+def plan_changes(
+    found: Found, photos: Iterable[StoredPhoto], paths: Sequence[str], *, rehash: bool = False
+) -> IndexPlan:
+    """Compare the files found below `paths` with all that is stored.
+
+    A file is read (hashed) only where its fingerprint does not settle the matter: it was touched, or its size equals
+    that of a stored photo or of another new file, so that it may be a moved photo or a copy; with `rehash` always.
     """
-    unchanged, fresh = _split_by_fingerprint(found.files, stored)
-    gone = _gone(stored, {photo.image_id for photo in found.files}, paths, found.unreadable)
-    hashed, skipped = _hash_where_needed(fresh, stored)
+    known = _Known(photos)
+    holds: dict[str, str] = {}  # path -> content, of what is on the disk and stored
+    fresh: list[PhotoFile] = []
+    for file in found.files:
+        content = None if rehash else known.settled(file)
+        if content is None:
+            fresh.append(file)
+        else:
+            holds[file.image_id] = content
+    unchanged = len(holds)
 
-    touched: list[Reuse] = []
-    reused: list[Reuse] = []
+    hashed, skipped = _hash_where_needed(fresh, known, always=rehash)
+    gains: dict[str, list[PhotoFile]] = defaultdict(list)
     to_encode: list[PhotoFile] = []
-    sources = _by_content(stored.values(), preferred=gone)
     for file in hashed:
-        before, source = stored.get(file.image_id), sources.get(file.content_hash or "")
-        if before is not None and before.file.content_hash == file.content_hash:
-            touched.append(Reuse(file, before))
-        elif source is not None:
-            reused.append(Reuse(file, source))
+        content = file.content_hash or ""
+        if content in known.paths_of:
+            gains[content].append(file)
+            holds[file.image_id] = content
         else:
             to_encode.append(file)
 
-    new = [file.image_id for file in (*to_encode, *(reuse.file for reuse in reused))]
-    moved = _moved(reused, stored, gone)
+    gone = _gone(known.paths, {file.image_id for file in found.files}, paths, found.unreadable)
+    settled = {path for path, content in holds.items() if content in known.contents(path)}
+    new = {file.image_id for file in hashed} - settled
+    moved = _moved(gains, known, gone)
     return IndexPlan(
         jobs=tuple(_group_copies(to_encode)),
-        reused=tuple(reused),
-        touched=tuple(touched),
-        added=frozenset(image_id for image_id in new if image_id not in stored) - moved,
-        changed=frozenset(image_id for image_id in new if image_id in stored),
+        gains={content: tuple(files) for content, files in gains.items()},
+        losses=_losses(known, gone, holds, {file.image_id for file in to_encode}),
+        added=frozenset(path for path in new if path not in known) - moved,
+        changed=frozenset(path for path in new if path in known),
         moved=moved,
+        touched=frozenset(file.image_id for file in hashed) & settled,
         removed=frozenset(gone),
         unchanged=unchanged,
         skipped=(*found.skipped, *skipped),
@@ -99,19 +149,8 @@ def lies_below(image_id: str, folder: str) -> bool:
     return image_id == folder or image_id.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _split_by_fingerprint(files: Iterable[PhotoFile], stored: Mapping[str, StoredPhoto]) -> tuple[int, list[PhotoFile]]:
-    unchanged, fresh = 0, []
-    for file in files:
-        before = stored.get(file.image_id)
-        if before and (before.file.size_bytes, before.file.mtime_ns) == (file.size_bytes, file.mtime_ns):
-            unchanged += 1
-        else:
-            fresh.append(file)
-    return unchanged, fresh
-
-
 def _gone(stored: Iterable[str], present: Collection[str], paths: Sequence[str], unreadable: Sequence[str]) -> set[str]:
-    """Return stored photos below `paths` that are gone; what lies in an unreadable folder may still exist."""
+    """Return stored paths below `paths` that are gone; what lies in an unreadable folder may still exist."""
     return {
         image_id
         for image_id in stored
@@ -121,23 +160,36 @@ def _gone(stored: Iterable[str], present: Collection[str], paths: Sequence[str],
     }
 
 
-def _moved(reused: Iterable[Reuse], stored: Collection[str], gone: Collection[str]) -> frozenset[str]:
-    """Return the new paths of photos that are gone from their old ones; of several copies the first is it."""
-    new_places: dict[str, str] = {}
-    for reuse in reused:
-        if reuse.source.image_id in gone and reuse.file.image_id not in stored:
-            new_places.setdefault(reuse.source.image_id, reuse.file.image_id)
-    return frozenset(new_places.values())
+def _losses(
+    known: _Known, gone: Collection[str], holds: Mapping[str, str], pending: Collection[str]
+) -> dict[str, frozenset[str]]:
+    """Return what each content loses: paths that are gone, that hold another content now, or are to be encoded."""
+    losses: dict[str, set[str]] = defaultdict(set)
+    for path in (*gone, *holds, *pending):
+        for content in known.contents(path):
+            if holds.get(path) != content:
+                losses[content].add(path)
+    return {content: frozenset(paths) for content, paths in losses.items()}
+
+
+def _moved(gains: Mapping[str, Iterable[PhotoFile]], known: _Known, gone: Collection[str]) -> frozenset[str]:
+    """Return the new paths of contents that are gone from an old one: as many as went, the first ones by path."""
+    moved: list[str] = []
+    for content, files in gains.items():
+        left = sum(path in gone for path in known.paths_of[content])
+        arrived = sorted(file.image_id for file in files if file.image_id not in known)
+        moved += arrived[:left]
+    return frozenset(moved)
 
 
 def _hash_where_needed(
-    fresh: Sequence[PhotoFile], stored: Mapping[str, StoredPhoto]
+    fresh: Sequence[PhotoFile], known: _Known, *, always: bool
 ) -> tuple[list[PhotoFile], list[Skipped]]:
     sizes = Counter(file.size_bytes for file in fresh)
-    sizes.update({photo.file.size_bytes for photo in stored.values()})
+    sizes.update(known.sizes)
     hashed, skipped = [], []
     for file in fresh:
-        if sizes[file.size_bytes] == 1:
+        if sizes[file.size_bytes] == 1 and not always:
             hashed.append(file)
             continue
         try:
@@ -145,16 +197,6 @@ def _hash_where_needed(
         except PhotoError as error:
             skipped.append(Skipped(file.image_id, str(error)))
     return hashed, skipped
-
-
-def _by_content(photos: Iterable[StoredPhoto], preferred: Collection[str]) -> dict[str, StoredPhoto]:
-    """Return one stored photo for each content, preferably one that is gone, so that its successor counts as moved."""
-    chosen: dict[str, StoredPhoto] = {}
-    for photo in photos:
-        content = photo.file.content_hash
-        if content and (content not in chosen or photo.image_id in preferred):
-            chosen[content] = photo
-    return chosen
 
 
 def _group_copies(files: Sequence[PhotoFile]) -> list[EncodingJob]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,13 +42,20 @@ class FindOptions:
 class OpenedPhoto:
     """A decoded photo: `pixels` of shape (height, width, 3) as an encoder wants them, RGB.
 
-    `width` and `height` are those of the upright original.
+    `width` and `height` are those of the upright original. `frames` are the pixels of further frames that a viewer
+    would show, and `unseen` tells that some could not be decoded; `taken` is the time of the exposure in ISO 8601 and
+    `camera` maker and model, where known; `note` says what was wrong with a photo that could be read all the same.
     """
 
     file: PhotoFile
     pixels: NDArray[np.uint8]
     width: int
     height: int
+    taken: str | None = None
+    camera: str = ""
+    frames: tuple[NDArray[np.uint8], ...] = ()
+    unseen: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,8 @@ class Verdict:
     """What the compliance rule for photos decided about one photo.
 
     `probability` in [0, 1] that the photo shows somebody under the policy's age limit; `rule` and `policy` name the
-    model version and the policy that decided.
+    model version and the policy that decided. `near` is the content hash of a photo that a person withheld and that
+    this one looks equal to, "" where there is none.
     """
 
     withheld: bool
@@ -78,6 +87,7 @@ class Verdict:
     reason: str
     rule: str
     policy: str
+    near: str = ""
 
     @property
     def by_hand(self) -> bool:
@@ -87,7 +97,9 @@ class Verdict:
     @property
     def withheld_up_to(self) -> float:
         """The highest threshold of a policy that withholds the photo; by hand 1, or -1 where it is to be shown."""
-        return self.probability if not self.by_hand else 1.0 if self.withheld else -1.0
+        if self.by_hand:
+            return 1.0 if self.withheld else -1.0
+        return 1.0 if self.near else self.probability
 
     def withholds_at(self, threshold: float) -> bool:
         """Tell whether the photo is withheld under a policy with this threshold, which may not be the one of then."""
@@ -96,31 +108,52 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class StoredPhoto:
-    """One row of the store without its embedding: the file as it was when read, its upright size, and the verdict."""
+    """One row of the store without its embedding: a content, the files that hold it, and the verdict.
 
-    file: PhotoFile
+    A vector belongs to a content, and copies of it are further files of the same row: `files` has at least one, sorted
+    by path, each with the fingerprint that it had when it was read last. `width` and `height` are those of the upright
+    picture; `taken` is the time of the exposure in ISO 8601 and `camera` its maker and model, "" where not known.
+    """
+
+    content_hash: str
+    files: tuple[PhotoFile, ...]
     width: int
     height: int
     verdict: Verdict
+    taken: str = ""
+    camera: str = ""
 
     @property
     def image_id(self) -> str:
-        """The photo's absolute path."""
-        return self.file.image_id
+        """The absolute path of the photo, of several copies the first by path."""
+        return self.files[0].image_id
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The absolute paths of all copies, sorted."""
+        return tuple(file.image_id for file in self.files)
+
+    def with_files(self, files: Iterable[PhotoFile]) -> StoredPhoto:
+        """Return the row with these files in place of its own, the last one of each path, sorted by path."""
+        by_path = {file.image_id: file for file in files}
+        return replace(self, files=tuple(by_path[path] for path in sorted(by_path)))
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A photo near a query: `similarity` is the cosine in [-1, 1]."""
+    """A photo near a query: `key` names it, in a store by its content hash; `similarity` is the cosine in [-1, 1]."""
 
-    image_id: str
+    key: str
     similarity: float
     embedding: Embedding
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One row of an answer. A withheld row keeps rank, score and similarity; what names the photo is absent."""
+    """One row of an answer. A withheld row keeps its rank; what names the photo is absent.
+
+    `copies` are the paths of further files of the same content. `missing`: no file of it is there now.
+    """
 
     rank: int
     score: float
@@ -128,6 +161,8 @@ class Match:
     image_id: str | None
     width: int | None
     height: int | None
+    copies: tuple[str, ...] = ()
+    missing: bool = False
 
     @property
     def withheld(self) -> bool:
@@ -154,7 +189,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What an index run did. Counts are photos; `seconds` is wall time; `encoded` were embedded in this run."""
+    """What an index run did. Counts are photos; `seconds` is wall time; `encoded` were embedded in this run.
+
+    `notes` name photos that were indexed although something is wrong with them.
+    """
 
     added: int = 0
     changed: int = 0
@@ -166,6 +204,7 @@ class IndexReport:
     withheld: int = 0
     seconds: float = 0.0
     skipped: tuple[Skipped, ...] = field(default=())
+    notes: tuple[Skipped, ...] = field(default=())
 
     @property
     def photos_per_second(self) -> float:
@@ -196,7 +235,8 @@ class IndexedRoot:
     """A folder or file that was given to `imgsearch index`; `indexed_at` is an ISO 8601 time in UTC.
 
     `find` is how photos were looked for there, so that a refresh looks in the same way; `name` is the name by which
-    other machines know the root, if it has one.
+    other machines know the root, if it has one. `trusted`: this user indexed it on this machine, so that a refresh may
+    read it; what another machine or a foreign store says is never read unasked.
     """
 
     path: str
@@ -204,3 +244,4 @@ class IndexedRoot:
     photos: int
     find: FindOptions = FindOptions()
     name: str = ""
+    trusted: bool = True

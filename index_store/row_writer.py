@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index_store.compliance.decisions import Decision, overrule
+from index_store.compliance.decisions import HandDecisions
 from index_store.machine import usable_cores
 from index_store.planning import EncodingJob
-from index_store.records import OpenedPhoto, StoredPhoto, Verdict
+from index_store.records import OpenedPhoto, PhotoFile, StoredPhoto, Verdict
 from index_store.store import ImageStore
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, PhotoEncoder, PhotoInput
+    from index_store.records import Embedding
 
 Judge = Callable[["Embeddings"], Sequence[Verdict]]
 """The compliance rule for photos: one verdict for each embedding, in order."""
@@ -41,21 +42,35 @@ WRITE_SIZE = 256
 class IndexModels:
     """What photos are indexed with. The two loaders are called only when a photo has to be embedded.
 
-    `decisions` are those by hand that stand, by content hash.
+    `decisions` are those by hand that stand.
     """
 
     photo_input: PhotoInput
     load_encoder: Callable[[], PhotoEncoder]
     load_judge: Callable[[], Judge]
-    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    decisions: HandDecisions = field(default_factory=HandDecisions)
+
+
+CHANGED_MEANWHILE = "changed while it was indexed; the next run takes it up"
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded photo, and the files that hold it."""
+    """A decoded photo, and the files that hold it, each with its fingerprint and the content hash."""
 
-    job: EncodingJob
     photo: OpenedPhoto
+    files: tuple[PhotoFile, ...]
+
+    @staticmethod
+    def of(job: EncodingJob, photo: OpenedPhoto) -> Decoded:
+        """Join a job with what was decoded for it.
+
+        The content is that which was decoded: a hash that was taken before says nothing of a file that has changed
+        since, and then nothing of its copies.
+        """
+        content = photo.file.content_hash
+        read = replace(job.file, size_bytes=photo.file.size_bytes, mtime_ns=photo.file.mtime_ns, content_hash=content)
+        return Decoded(photo, (read, *(copy for copy in job.copies if copy.content_hash == content)))
 
 
 def batch_size() -> int:
@@ -78,7 +93,7 @@ class RowWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._waiting: list[Decoded] = []
         self._encoding: deque[tuple[list[Decoded], Future[_Judged]]] = deque()
-        self._rows: list[tuple[StoredPhoto, Embeddings]] = []
+        self._rows: list[tuple[StoredPhoto, Embedding]] = []
         self.encoded = 0
 
     def add(self, photo: Decoded) -> None:
@@ -131,9 +146,8 @@ class RowWriter:
         batch, future = self._encoding[0]
         embeddings, verdicts = future.result()
         rows = [
-            (row, embedding)
+            (self._row_of(decoded, embedding, verdict), embedding)
             for decoded, embedding, verdict in zip(batch, embeddings, verdicts, strict=True)
-            for row in self._rows_of(decoded, verdict)
         ]
         self._encoding.popleft()  # only now, and before its rows are taken: Ctrl-C may come between any two lines
         self._rows += rows
@@ -141,19 +155,27 @@ class RowWriter:
         if len(self._rows) >= WRITE_SIZE:
             self._write()
 
-    def _rows_of(self, decoded: Decoded, verdict: Verdict) -> list[StoredPhoto]:
-        """Return the rows of a photo and of its copies."""
-        photo = decoded.photo
-        content_hash = photo.file.content_hash
-        holds = overrule(verdict, self._models.decisions.get(content_hash or ""))
-        files = (photo.file, *decoded.job.copies)
-        return [
-            StoredPhoto(replace(file, content_hash=content_hash), photo.width, photo.height, holds) for file in files
-        ]
+    def _row_of(self, decoded: Decoded, embedding: Embedding, verdict: Verdict) -> StoredPhoto:
+        photo, content = decoded.photo, decoded.photo.file.content_hash or ""
+        if photo.unseen:
+            verdict = replace(verdict, withheld=True, probability=1.0, reason="not all of its frames can be looked at")
+        holds = self._models.decisions.apply(content, embedding, verdict)
+        row = StoredPhoto(content, decoded.files, photo.width, photo.height, holds, photo.taken or "", photo.camera)
+        return row.with_files(decoded.files)
 
     def _write(self) -> None:
-        if self._rows:
-            self._store.upsert([row for row, _ in self._rows], np.stack([embedding for _, embedding in self._rows]))
+        """Write the rows that have come together; one that another writer has written meanwhile keeps its files."""
+        fresh: dict[str, tuple[StoredPhoto, Embedding]] = {}
+        for row, embedding in self._rows:
+            before = fresh.get(row.content_hash)
+            fresh[row.content_hash] = row.with_files([*(before[0].files if before else ()), *row.files]), embedding
+        if fresh:
+            known = self._store.photos_of(list(fresh))
+            rows = [
+                row.with_files([*known[content].files, *row.files]) if content in known else row
+                for content, (row, _) in fresh.items()
+            ]
+            self._store.upsert(rows, np.stack([embedding for _, embedding in fresh.values()]))
         self._rows.clear()
 
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import unicodedata
 from collections.abc import Sequence
@@ -17,9 +18,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.policy import load_policy
+from index_store.compliance.showing import ShowingRule
 from index_store.compliance.texts import TextRule
-from index_store.encoders import encoder_card, load_text_encoder
+from index_store.encoders import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import PolicyError, UsageError
 from index_store.places import cache_folder, default_store, is_url
@@ -103,7 +106,7 @@ class Searcher:
             reason=_nothing_found(ranked, least, self._place) if not matches else "",
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated,
-            warnings=_doubts(text),
+            warnings=(*_doubts(text), *self._upgrade_note),
         )
 
     def _speaks_of_children(self, text: str) -> bool:
@@ -120,8 +123,7 @@ class Searcher:
     @cached_property
     def encoder(self) -> TextEncoder:
         """The text encoder that the store was built with."""
-        # a folder can be found only by the name that the user gave it
-        return load_text_encoder(self._encoder or self.store.manifest.encoder)
+        return load_text_encoder(self._store_card)
 
     def _embed(self, text: str) -> Embedding:
         """Return the embedding of a text, from the cache beside the index where it is there.
@@ -142,6 +144,14 @@ class Searcher:
             known = self.encoder.encode_texts([text])[0]
             self._cache.put(name, text, known)
         return known
+
+    @cached_property
+    def _upgrade_note(self) -> tuple[str, ...]:
+        """A line where an earlier release's photos are not all embedded again yet."""
+        if not any(map(shipped_before, self.store.encoders)) or shipped_before(self.store.manifest.encoder):
+            return ()
+        count = self.store.count()
+        return (f"the photos are being embedded again, {count:,} so far; 'imgsearch index' completes it",)
 
     @cached_property
     def _cache(self) -> TextCache:
@@ -165,17 +175,33 @@ class Searcher:
 
     def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
-        known = self.store.photos_of([candidate.image_id for _, candidate in ranked])
-        there = [(score, candidate) for score, candidate in ranked if candidate.image_id in known]
+        known = self.store.photos_of([candidate.key for _, candidate in ranked])
+        showing = self._showing() if self._withhold else None
+        there = [(score, candidate) for score, candidate in ranked if candidate.key in known]
         return [
-            self._match(rank, score, candidate, known[candidate.image_id])
+            _match(rank, score, candidate, known[candidate.key], showing)
             for rank, (score, candidate) in enumerate(there, start=1)
         ]
 
-    def _match(self, position: int, score: float, candidate: Candidate, photo: StoredPhoto) -> Match:
-        if self._withhold and photo.verdict.withholds_at(self.policy.photo_threshold):
-            return Match(position, score, candidate.similarity, None, None, None)
-        return Match(position, score, candidate.similarity, photo.image_id, photo.width, photo.height)
+    def _showing(self) -> ShowingRule:
+        """What decides which photos are shown, with the decisions by hand that stand at this moment."""
+        decisions = HandDecisions(self.store.decisions(), self.store.manifest.encoder)
+        return ShowingRule(self.policy, self._store_card, decisions, self._encoder)
+
+    @cached_property
+    def _store_card(self) -> EncoderCard:
+        return (
+            self._card if self._card.name == self.store.manifest.encoder else stored_card(self.store.manifest.encoder)
+        )
+
+
+def _match(position: int, score: float, candidate: Candidate, photo: StoredPhoto, showing: ShowingRule | None) -> Match:
+    if showing is not None and showing.withholds(photo, candidate.embedding):
+        return Match(position, score, candidate.similarity, None, None, None)
+    first = next(filter(os.path.lexists, photo.paths), None)
+    shown = first or photo.image_id
+    copies = tuple(path for path in photo.paths if path != shown)
+    return Match(position, score, candidate.similarity, shown, photo.width, photo.height, copies, first is None)
 
 
 def search(
@@ -193,14 +219,14 @@ def search(
 def rank(
     query_embedding: Embedding, candidates: Sequence[Candidate], reranker: Scorer
 ) -> list[tuple[float, Candidate]]:
-    """Score candidates and sort them: by falling score, ties by falling similarity, then by path."""
+    """Score candidates and sort them: by falling score, ties by falling similarity, then by key."""
     import numpy as np
 
     if not candidates:
         return []
     scores = reranker.score(query_embedding, np.stack([candidate.embedding for candidate in candidates]))
     ranked = zip((float(score) for score in scores), candidates, strict=True)
-    return sorted(ranked, key=lambda pair: (-pair[0], -pair[1].similarity, pair[1].image_id))
+    return sorted(ranked, key=lambda pair: (-pair[0], -pair[1].similarity, pair[1].key))
 
 
 def _nothing_found(ranked: Sequence[tuple[float, Candidate]], least: float, place: str) -> str:

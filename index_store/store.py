@@ -1,7 +1,7 @@
 """ImageStore: photos and their embeddings in a ChromaDB, on disk or on a server.
 
-With `chroma_client.py` the only importer of chromadb. One collection for each encoder holds the photos; a small one
-holds the indexed roots.
+With `chroma_client.py` the only importer of chromadb. One collection for each encoder holds a row for each content; two
+small ones hold the indexed roots and the decisions by hand.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -22,13 +21,15 @@ from chromadb.errors import NotFoundError
 from index_store.chroma_client import connect, make_folder, refuse_other_addresses, store_exists, translated
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
-from index_store.manifest import SCHEMA, Manifest
+from index_store.manifest import Manifest
 from index_store.naming import Naming, kept
 from index_store.places import is_url
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
 from index_store.rows import (
+    COPIES,
     JUDGED_BY,
     WITHHELD_UP_TO,
+    DamagedRowError,
     decision_row,
     indexed_root,
     judged_by,
@@ -37,6 +38,7 @@ from index_store.rows import (
     stored_decision,
     stored_photo,
 )
+from index_store.seals import is_sealed, seal
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -69,50 +71,74 @@ _DECISIONS = "imgsearch-decisions"
 _PAGE = 20_000
 """Rows read at once: Chroma counts off the rows before a page again for each page, and fails on more than 32,766."""
 
-_OF_SCHEMA_1: dict[str, Any] = {"width": {"$gte": 1}}
-"""Finds the rows of schema 1, which alone have that key; they are then looked at one by one."""
-
 _Item = TypeVar("_Item")
 
 
 class ImageStore:
     """The photos of one encoder in one store."""
 
-    def __init__(self, client: ClientAPI, collection: Collection, manifest: Manifest, place: str) -> None:
-        """Wrap an open collection; callers use `open_store` and `create_store`."""
+    def __init__(
+        self, client: ClientAPI, collection: Collection, manifest: Manifest, place: str, encoders: Iterable[str]
+    ) -> None:
+        """Wrap an open collection; callers use `open_store` and `create_store`.
+
+        `encoders` are the names of all encoders whose photos the store holds.
+        """
         self._client = client
         self._collection = collection
         self.manifest = manifest
         self.place = place
+        self.encoders = tuple(sorted(encoders))
+        self._log: list[Decision] = []
         self._naming = Naming({root.name: root.path for root in self.roots() if root.name})
 
     # -- photos ------------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """Return how many photos the store holds, withheld ones included."""
+        """Return how many photos the store holds: rows, of which each has a content of its own, and their copies."""
         with translated(self.place):
-            return self._collection.count()
+            rows = self._collection.count()
+        return rows + sum(len(photo.files) - 1 for photo in self._photos_where({COPIES: {"$gte": 2}}))
 
     def withheld(self, threshold: float) -> list[StoredPhoto]:
         """Return the photos that are withheld under a policy with this threshold, sorted by path."""
-        found = self._photos_where({"$or": [{WITHHELD_UP_TO: {"$gte": threshold}}, _OF_SCHEMA_1]})
-        return _by_path(photo for photo in found if photo.verdict.withholds_at(threshold))
+        return _by_path(self._photos_where({WITHHELD_UP_TO: {"$gte": threshold}}))
 
-    def judged_otherwise(self, rule: str, policy: str) -> list[StoredPhoto]:
+    def outdated_verdicts(self, rule: str, policy: str) -> list[StoredPhoto]:
         """Return the photos, sorted by path, that another rule or another policy judged, and nobody by hand."""
         others = {"$and": [{JUDGED_BY: {"$ne": judged_by(rule, policy)}}, {JUDGED_BY: {"$ne": BY_HAND}}]}
-        found = self._photos_where({"$or": [others, _OF_SCHEMA_1]})
-        now = (rule, policy)
-        return _by_path(p for p in found if not p.verdict.by_hand and (p.verdict.rule, p.verdict.policy) != now)
+        return _by_path(self._photos_where(others))
 
     def photos(self) -> Iterator[StoredPhoto]:
         """Yield every row without its embedding, a page at a time, in no order."""
         return self._photos_where(None)
 
+    def damaged_rows(self) -> list[str]:
+        """Return the ids of rows that do not hold what this program writes."""
+        return [
+            row_id
+            for page in self._pages(self._collection)
+            for row_id, row in _rows(page)
+            if not self._reads(row_id, row)
+        ]
+
+    def _reads(self, row_id: str, row: Mapping[str, Any]) -> bool:
+        try:
+            stored_photo(row_id, row, self._naming)
+        except DamagedRowError:
+            return False
+        return True
+
     def _photos_where(self, condition: Any) -> Iterator[StoredPhoto]:
         for page in self._pages(self._collection, condition):
-            for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
-                yield stored_photo(self._naming.image_id(row_id), row)
+            for row_id, row in _rows(page):
+                yield self._photo(row_id, row)
+
+    def _photo(self, row_id: str, row: Mapping[str, Any]) -> StoredPhoto:
+        try:
+            return stored_photo(row_id, row, self._naming)
+        except DamagedRowError as error:
+            raise DamagedRowError(f"{self.place}: {error}") from error
 
     def _pages(self, collection: Collection, condition: Any = None) -> Iterator[GetResult]:
         for offset in itertools.count(step=_PAGE):
@@ -122,13 +148,27 @@ class ImageStore:
             if len(page["ids"]) < _PAGE:
                 return
 
-    def embeddings(self, image_ids: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-        """Return the embeddings of those of the photos that are stored, by image_id."""
+    def embeddings(self, contents: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+        """Return the embeddings of those of the contents that are stored, by content hash."""
         found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
-        for page in self._rows_of(image_ids, "embeddings"):
-            rows = np.asarray(page["embeddings"], dtype=np.float32)
-            found.update((self._naming.image_id(row_id), row) for row_id, row in zip(page["ids"], rows, strict=True))
+        for page in self._rows_of(contents, "embeddings"):
+            found.update(zip(page["ids"], np.asarray(page["embeddings"], dtype=np.float32), strict=True))
         return found
+
+    def photos_of(self, contents: Sequence[str]) -> dict[str, StoredPhoto]:
+        """Return what is known of those of the contents that are stored, by content hash."""
+        return {
+            row_id: self._photo(row_id, row)
+            for page in self._rows_of(contents, "metadatas")
+            for row_id, row in _rows(page)
+        }
+
+    def _rows_of(self, contents: Sequence[str], field: Literal["embeddings", "metadatas"]) -> Iterator[GetResult]:
+        """Yield the ids and one field of those of the contents that are stored, a batch at a time."""
+        for batch in _batches(contents, self._batch_size()):
+            with translated(self.place):
+                page = self._collection.get(ids=list(batch), include=[field])
+            yield page
 
     def upsert(self, photos: Sequence[StoredPhoto], embeddings: Embeddings) -> None:
         """Write photos with their embeddings, unit rows of shape (len(photos), dimension), in place of older rows.
@@ -142,40 +182,49 @@ class ImageStore:
                 f"the store holds vectors of {self.manifest.dimension}; nothing was written"
             )
         with translated(self.place):
-            self._claim_schema()
             for start in range(0, len(photos), self._batch_size()):
                 part = slice(start, start + self._batch_size())
                 # upsert, since Chroma's add passes over ids that it already knows
                 self._collection.upsert(
-                    ids=[self._naming.row_id(photo.image_id) for photo in photos[part]],
+                    ids=[photo.content_hash for photo in photos[part]],
                     embeddings=embeddings[part],
-                    metadatas=[photo_row(photo) for photo in photos[part]],
+                    metadatas=[photo_row(photo, self._naming) for photo in photos[part]],
                 )
 
     def update(self, photos: Sequence[StoredPhoto]) -> None:
         """Write what is known of photos that are stored already, leaving their embeddings as they are."""
         with translated(self.place):
-            self._claim_schema()
             for batch in _batches(photos, self._batch_size()):
                 self._collection.update(
-                    ids=[self._naming.row_id(photo.image_id) for photo in batch],
-                    metadatas=[photo_row(photo) for photo in batch],
+                    ids=[photo.content_hash for photo in batch],
+                    metadatas=[self._whole_row(photo) for photo in batch],
                 )
 
-    def _claim_schema(self) -> None:
-        """Before the first new row in a store of an older schema, say so, for the older program that may read it."""
-        if self.manifest.schema < SCHEMA:
-            self.manifest = replace(self.manifest, schema=SCHEMA)
-            self._collection.modify(metadata=self.manifest.to_metadata())
+    def _whole_row(self, photo: StoredPhoto) -> dict[str, str | int | float | bool | None]:
+        # None takes away a key that the row may have: Chroma merges what it is given into what is there
+        return {COPIES: None, **photo_row(photo, self._naming)}
 
-    def delete(self, image_ids: Sequence[str]) -> None:
-        """Forget photos; unknown ones are no error."""
+    def delete(self, contents: Sequence[str]) -> None:
+        """Forget contents with all their files; unknown ones are no error."""
         with translated(self.place):
-            for batch in _batches(image_ids, self._batch_size()):
-                self._collection.delete(ids=[self._naming.row_id(image_id) for image_id in batch])
+            for batch in _batches(contents, self._batch_size()):
+                self._collection.delete(ids=list(batch))
+
+    def drop_paths(self, losses: Mapping[str, Iterable[str]]) -> None:
+        """Take paths away from contents, content hash -> paths, and delete the rows that no file holds any more."""
+        shorter, empty = [], []
+        for content, photo in self.photos_of(sorted(losses)).items():
+            lost = set(losses[content])
+            left = [file for file in photo.files if file.image_id not in lost]
+            if not left:
+                empty.append(content)
+            elif len(left) < len(photo.files):
+                shorter.append(photo.with_files(left))
+        self.update(shorter)
+        self.delete(empty)
 
     def nearest(self, query_embedding: np.ndarray[Any, np.dtype[np.float32]], pool: int) -> list[Candidate]:
-        """Return the `pool` photos nearest to a unit vector of shape (dimension,), by falling similarity, ties by path.
+        """Return the `pool` contents nearest to a unit vector of shape (dimension,), by falling similarity.
 
         The search is approximate (HNSW) in a large store.
         """
@@ -190,42 +239,27 @@ class ImageStore:
             )
         embeddings = np.asarray((answer["embeddings"] or [[]])[0], dtype=np.float32)
         candidates = [
-            Candidate(self._naming.image_id(row_id), 1.0 - distance, embedding)
+            Candidate(row_id, 1.0 - distance, embedding)
             for row_id, distance, embedding in zip(
                 answer["ids"][0], (answer["distances"] or [[]])[0], embeddings, strict=True
             )
         ]
-        candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.image_id))
+        candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.key))
         return candidates
 
-    def photos_of(self, image_ids: Sequence[str]) -> dict[str, StoredPhoto]:
-        """Return what is known of those of the photos that are stored, by image_id."""
-        found: dict[str, StoredPhoto] = {}
-        for page in self._rows_of(image_ids, "metadatas"):
-            for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
-                image_id = self._naming.image_id(row_id)
-                found[image_id] = stored_photo(image_id, row)
-        return found
-
-    def _rows_of(self, image_ids: Sequence[str], field: Literal["embeddings", "metadatas"]) -> Iterator[GetResult]:
-        """Yield the ids and one field of those of the photos that are stored, a batch at a time."""
-        for batch in _batches(image_ids, self._batch_size()):
-            ids = [self._naming.row_id(image_id) for image_id in batch]
-            with translated(self.place):
-                page = self._collection.get(ids=ids, include=[field])
-            yield page
-
-    # -- decisions by hand -------------------------------------------------------------------------------------------
+    # -- decisions by hand: of the store, whatever encoder ------------------------------------------------------------
 
     def decisions(self) -> list[Decision]:
         """Return all decisions by hand, the oldest first."""
+        collection = self._small_collection(_DECISIONS)
+        if collection is None:
+            return []
         with translated(self.place):
-            try:
-                collection = self._client.get_collection(_DECISIONS, embedding_function=None)
-            except NotFoundError:
-                return []
-        rows = (row for page in self._pages(collection) for row in page["metadatas"] or [])
-        return sorted(map(stored_decision, rows), key=lambda decision: decision.time)
+            count = collection.count()
+        if count != len(self._log):  # the log only grows
+            rows = (row for page in self._pages(collection) for _, row in _rows(page))
+            self._log = sorted(filter(None, map(stored_decision, rows)), key=lambda decision: decision.time)
+        return list(self._log)
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decisions behind those that are there; none is ever changed or deleted."""
@@ -238,53 +272,74 @@ class ImageStore:
                     metadatas=[decision_row(decision) for decision in batch],
                 )
 
-    # -- roots -------------------------------------------------------------------------------------------------------
+    # -- roots: of the store, whatever encoder ------------------------------------------------------------------------
 
     def roots(self) -> list[IndexedRoot]:
-        """Return what was given to `imgsearch index` for this encoder, sorted by path."""
-        with translated(self.place):
-            try:
-                collection = self._client.get_collection(_ROOTS, embedding_function=None)
-            except NotFoundError:
-                return []
-            rows = collection.get(where={"encoder": self.manifest.encoder}, include=["metadatas"])["metadatas"] or []
-        here = [indexed_root(row) for row in rows if row["host"] in {"", _this_host()}]
+        """Return what was given to `imgsearch index`, sorted by path; of named roots those of this machine."""
+        collection = self._small_collection(_ROOTS)
+        if collection is None:
+            return []
+        here = []
+        for page in self._pages(collection):
+            for _, row in _rows(page):
+                root = indexed_root(row, trusted=is_sealed(row.get("seal"), *_sealed_facts(row)))
+                if root is not None and row.get("host") in {"", _this_host()}:
+                    here.append(root)
         return sorted(here, key=lambda root: root.path)
 
-    def set_root(self, root: IndexedRoot) -> None:
-        """Remember a root, or what its last run found."""
+    def set_roots(self, roots: Sequence[IndexedRoot]) -> None:
+        """Remember roots, or what their last run found."""
+        if not roots:
+            return
+        rows = [root_row(root, _this_host(), "") for root in roots]
         with translated(self.place):
-            self._roots().upsert(
-                ids=[self._root_id(root)],
-                embeddings=np.ones((1, 1), dtype=np.float32),  # a row without a vector is refused
-                metadatas=[root_row(root, self.manifest.encoder, _this_host())],
-            )
+            collection = self._client.get_or_create_collection(_ROOTS, embedding_function=None)
+            for batch in _batches(list(zip(roots, rows, strict=True)), self._batch_size()):
+                collection.upsert(
+                    ids=[_root_id(root) for root, _ in batch],
+                    embeddings=np.ones((len(batch), 1), dtype=np.float32),  # a row without a vector is refused
+                    metadatas=[row | {"seal": seal(*_sealed_facts(row))} for _, row in batch],
+                )
 
-    def drop_root(self, root: IndexedRoot) -> None:
-        """Forget a root; its photos stay until they are deleted."""
-        with translated(self.place):
-            self._roots().delete(ids=[self._root_id(root)])
+    def drop_roots(self, roots: Sequence[IndexedRoot]) -> None:
+        """Forget roots; their photos stay until they are deleted."""
+        collection = self._small_collection(_ROOTS) if roots else None
+        if collection is not None:
+            with translated(self.place):
+                collection.delete(ids=[_root_id(root) for root in roots])
 
     def name_roots(self, names: Mapping[str, str]) -> None:
         """Know roots of this machine by names, name -> absolute path, besides those that the store remembers."""
         self._naming = Naming({root.name: root.path for root in self.roots() if root.name} | dict(names))
 
-    def _roots(self) -> Collection:
-        return self._client.get_or_create_collection(_ROOTS, embedding_function=None)
-
-    def _root_id(self, root: IndexedRoot) -> str:
-        place = f"{root.name}@{_this_host()}" if root.name else kept(root.path)
-        return f"{self.manifest.encoder}:{place}"
+    def _small_collection(self, name: str) -> Collection | None:
+        with translated(self.place):
+            try:
+                return self._client.get_collection(name, embedding_function=None)
+            except NotFoundError:
+                return None
 
     def _batch_size(self) -> int:
         return int(self._client.get_max_batch_size())
 
     # -- the store ---------------------------------------------------------------------------------------------------
 
+    def others(self) -> list[ImageStore]:
+        """Return the collections of the store's other encoders."""
+        manifests = _manifests(self._client, self.place)
+        names = sorted(manifests.keys() - {self.manifest.encoder})
+        return [_open_collection(self._client, manifests[name], self.place, manifests) for name in names]
+
+    def drop(self) -> None:
+        """Delete the collection of this encoder, photos, vectors and all."""
+        with translated(self.place):
+            self._client.delete_collection(_collection_name(self.manifest.encoder))
+
     def tune(self) -> None:
         """Have the store searched as widely as its size needs, by the processes that open it from now on."""
-        wanted = round(HNSW["ef_search"] * max(1.0, self.count() / _TUNED_FOR) ** _GROWTH)
         with translated(self.place):
+            rows = self._collection.count()
+            wanted = round(HNSW["ef_search"] * max(1.0, rows / _TUNED_FOR) ** _GROWTH)
             now = (self._collection.configuration.get("hnsw") or {}).get("ef_search")
             if now != wanted:
                 self._collection.modify(configuration={"hnsw": {"ef_search": wanted}})
@@ -322,7 +377,7 @@ def open_store(place: str, encoder: str | None = None, preferred: str | None = N
             f"{place}: was built with the encoder {_listed(manifests)}, not with {name}; "
             "run 'imgsearch index' to add the other, or name the one it has with --encoder"
         )
-    return _open_collection(client, manifests[name], place)
+    return _open_collection(client, manifests[name], place, manifests)
 
 
 def encoders_in(place: str) -> list[str]:
@@ -342,7 +397,8 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     if not is_url(place):
         make_folder(place)
     client = connect(place)
-    known = _manifests(client, place).get(manifest.encoder)
+    manifests = _manifests(client, place)
+    known = manifests.get(manifest.encoder)
     if known is None:
         with translated(place):
             # two writers on one server may both find it missing
@@ -357,7 +413,7 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
             f"{place}: holds vectors of {known.dimension} for {known.encoder}, which now makes {manifest.dimension}; "
             "index into a new store"
         )
-    return _open_collection(client, manifest, place)
+    return _open_collection(client, manifest, place, {*manifests, manifest.encoder})
 
 
 def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:
@@ -367,10 +423,10 @@ def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:
     return {manifest.encoder: manifest for manifest in found}
 
 
-def _open_collection(client: ClientAPI, manifest: Manifest, place: str) -> ImageStore:
+def _open_collection(client: ClientAPI, manifest: Manifest, place: str, encoders: Iterable[str]) -> ImageStore:
     with translated(place):
         collection = client.get_collection(_collection_name(manifest.encoder), embedding_function=None)
-    return ImageStore(client, collection, manifest, place)
+    return ImageStore(client, collection, manifest, place, encoders)
 
 
 def _collection_name(encoder: str) -> str:
@@ -380,6 +436,20 @@ def _collection_name(encoder: str) -> str:
 
 def _by_path(photos: Iterable[StoredPhoto]) -> list[StoredPhoto]:
     return sorted(photos, key=lambda photo: photo.image_id)
+
+
+def _rows(page: GetResult) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield id and metadata of each row; a row of somebody else's may have none."""
+    for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
+        yield row_id, row or {}
+
+
+def _root_id(root: IndexedRoot) -> str:
+    return f"{root.name}@{_this_host()}" if root.name else kept(root.path)
+
+
+def _sealed_facts(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return str(row.get("path")), str(row.get("name")), str(row.get("find"))
 
 
 def _listed(manifests: Mapping[str, Manifest]) -> str:

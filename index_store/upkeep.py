@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from index_store.checking import Finding, check_store, repair_store
-from index_store.chroma_client import store_exists
-from index_store.compliance.decisions import Decision, decide, overrule, standing_decisions
+from index_store.chroma_client import make_folder, store_exists
+from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
 from index_store.compliance.policy import load_policy
 from index_store.compliance.unjudged import photo_judge
-from index_store.encoders import encoder_card, load_photo_encoder, shipped_before
+from index_store.encoders import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
 from index_store.encoders.companions import RERANKER, find_companion
-from index_store.errors import UsageError
-from index_store.indexing import IndexOptions, Progress, index_photos, plan_run, rejudge
+from index_store.errors import PhotoError, StoreError, UsageError
+from index_store.finding import hash_file
+from index_store.indexing import IndexOptions, Progress, apply_decisions, index_photos, judge_again, plan_run
 from index_store.locking import writing
 from index_store.manifest import Manifest
 from index_store.places import default_store, is_url
 from index_store.planning import IndexPlan, lies_below
-from index_store.records import IndexReport, Skipped, StoredPhoto, StoreStatus
+from index_store.records import IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.roots import Place, chosen_places
 from index_store.row_writer import IndexModels
-from index_store.store import ImageStore, create_store, open_store
+from index_store.store import ImageStore, create_store, encoders_in, open_store
+
+_FOREIGN = (
+    "was indexed by another user or on another machine, so a refresh does not read it: to refresh it here, name it: "
+    "imgsearch index PATH"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +63,36 @@ class Library:
     ) -> IndexReport:
         """Index the photos below `places`, or refresh all that was indexed before; the same as `imgsearch index`.
 
-        A root that is missing at a refresh is reported as skipped, and what is stored of it stays.
+        A root that is missing at a refresh is reported as skipped, and what is stored of it stays. When all roots are
+        embedded with the encoder that ships, the photos of an earlier one are dropped.
 
         Raises:
             PolicyError, EncoderError, WeightsError: what is needed is missing or broken; nothing was changed.
             UsageError, StoreError: see `index_store.indexing.index_photos`.
         """
         policy = load_policy(self.policy_file)
-        known = None if places else self._open()
-        named = self.encoder
-        if named is None and known is not None and not self._is_superseded(known):
-            named = known.manifest.encoder  # a refresh goes on with the encoder that the store was built with
-        card = encoder_card(named)
-        rule, load_judge = photo_judge(card, policy, named=named, unjudged=self.unjudged)
-        store = known if known is not None and known.manifest.encoder == card.name else self._create()
+        card = self._writing_card(places)
+        rule, load_judge = photo_judge(card, policy, named=self.encoder, unjudged=self.unjudged)
+        if not is_url(self.place):
+            make_folder(self.place)
         with self._writing():
-            hidden = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
-            chosen, missing = chosen_places(places, (known or store).roots(), self.place)
+            store = create_store(self.place, Manifest(card.name, card.dimension))
+            hidden = set(_paths(store.withheld(policy.photo_threshold)))
+            chosen, missing = _chosen_places(places, store.roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
-            decisions = standing_decisions(store.decisions())
-            load_encoder = partial(load_photo_encoder, named, device=self.device)
+            decisions = HandDecisions(store.decisions(), card.name)
+            load_encoder = partial(load_photo_encoder, card, device=self.device)
             models = IndexModels(card.photo_input, load_encoder, load_judge, decisions)
             report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
-            rejudge(store, rule, policy.digest, models)
+            judge_again(store, rule, policy.digest, models)
             if report.encoded:
                 store.tune()
-        withheld = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
+            if not places and not missing:
+                _drop_superseded(store)
+        withheld = set(_paths(store.withheld(policy.photo_threshold)))
         skipped = _without_names((*missing, *report.skipped), hidden | withheld)
-        return replace(report, withheld=len(withheld), skipped=skipped)
+        notes = _without_names(report.notes, hidden | withheld)
+        return replace(report, withheld=len(withheld), skipped=skipped, notes=notes)
 
     def plan(
         self, places: Sequence[Place] = (), options: IndexOptions | None = None
@@ -95,51 +104,57 @@ class Library:
         """
         store = self._open() if store_exists(self.place) or not places else None
         roots = store.roots() if store else []
-        chosen, missing = chosen_places(places, roots, self.place)
+        chosen, missing = _chosen_places(places, roots, self.place)
         stored = () if store is None or self._is_superseded(store) else store.photos()
         _, plan = plan_run(chosen, roots, stored, options or IndexOptions())
-        threshold = load_policy(self.policy_file).photo_threshold
-        withheld = {photo.image_id for photo in store.withheld(threshold)} if store else set()
-        hidden = frozenset(withheld | plan.successors(withheld))
+        withheld = store.withheld(load_policy(self.policy_file).photo_threshold) if store else []
+        arriving = (file.image_id for photo in withheld for file in plan.gains.get(photo.content_hash, ()))
+        hidden = frozenset((*_paths(withheld), *arriving))
         return replace(plan, skipped=_without_names((*missing, *plan.skipped), hidden)), hidden
 
     def forget(self, paths: Sequence[str]) -> int:
-        """Drop the photos at or below absolute `paths`, and the roots there; return how many photos were dropped.
+        """Drop the photos at or below absolute `paths`, whatever encoder they were embedded with, and the roots there.
+
+        Returns:
+            How many photos were dropped.
 
         Raises:
             UsageError: nothing is indexed at or below one of the paths; nothing was changed.
         """
-        store = self._open()
         with self._writing():
-            stored = [photo.image_id for photo in store.photos()]
+            store = self._open()
+            stores = [store, *store.others()]
+            stored = [list(each.photos()) for each in stores]
             roots = store.roots()
-            known = [*stored, *(root.path for root in roots)]
+            known = {*(root.path for root in roots), *(path for photos in stored for path in _paths(photos))}
             unknown = [path for path in paths if not any(lies_below(each, path) for each in known)]
             if unknown:
                 raise UsageError(f"{', '.join(unknown)}: nothing is indexed there; nothing was changed")
-            doomed = [image_id for image_id in stored if any(lies_below(image_id, path) for path in paths)]
-            store.delete(doomed)
-            for root in roots:
-                if any(lies_below(root.path, path) for path in paths):
-                    store.drop_root(root)
-        return len(doomed)
+            dropped = set[str]()
+            for each, photos in zip(stores, stored, strict=True):
+                losses = {photo.content_hash: _below(photo.paths, paths) for photo in photos}
+                each.drop_paths({content: lost for content, lost in losses.items() if lost})
+                dropped.update(path for lost in losses.values() for path in lost)
+            store.drop_roots([root for root in roots if _below([root.path], paths)])
+        return len(dropped)
 
     def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
         """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there."""
         roots = [root.path for root in self._open().roots()]
         return [(path, root) for path in paths for root in roots if root != path and lies_below(path, root)]
 
-    def check(self, *, repair: bool = False) -> tuple[list[Finding], int]:
-        """Return what is wrong with the store, and how many rows were dropped to mend it.
+    def check(self, *, repair: bool = False, deep: bool = False) -> tuple[list[Finding], int]:
+        """Return what is wrong with the store, and how many problems were mended; `deep` reads every photo's file.
 
         Raises:
             StoreError: there is no such store, or it cannot be read at all.
         """
-        store = self._open()
+        threshold = load_policy(self.policy_file).photo_threshold
         if not repair:
-            return check_store(store), 0
+            return check_store(self._open(), threshold, deep=deep), 0
         with self._writing():
-            findings = check_store(store)
+            store = self._open()
+            findings = check_store(store, threshold, deep=deep)
             return findings, repair_store(store, findings)
 
     def withheld(self) -> list[StoredPhoto]:
@@ -153,28 +168,32 @@ class Library:
     def decide(self, paths: Sequence[str], *, withhold: bool, reason: str) -> int:
         """Withhold or allow by hand the photos at or below absolute `paths`, and all copies of them; return how many.
 
+        A decision is about the file that is there now, so each file is read; a photo that is not there can only be
+        withheld. It holds for every encoder of the store.
+
         Raises:
-            UsageError: nothing is indexed at or below one of the paths; nothing was changed.
+            UsageError: nothing is indexed at or below one of the paths, or a file there is not the one that was
+                indexed; nothing was changed.
         """
-        store = self._open()
         with self._writing():
-            stored = list(store.photos())
-            unknown = [path for path in paths if not any(lies_below(photo.image_id, path) for photo in stored)]
-            if unknown:
-                raise UsageError(f"{', '.join(unknown)}: no photo is indexed there; nothing was changed")
-            made = {
-                photo.file.content_hash: decide(
-                    photo.file.content_hash or "", photo.image_id, withheld=withhold, reason=reason
+            store = self._open()
+            stores = [store, *store.others()]
+            chosen = _chosen_files([photo for each in stores for photo in each.photos()], paths)
+            _refuse_other_contents(chosen, withhold=withhold)
+            vectors = {each.manifest.encoder: each.embeddings(list(chosen)) for each in stores}
+            made = [
+                decide(
+                    content,
+                    files[0].image_id,
+                    withheld=withhold,
+                    reason=reason,
+                    embeddings={name: packed(found[content]) for name, found in vectors.items() if content in found},
                 )
-                for photo in stored
-                if any(lies_below(photo.image_id, path) for path in paths)
-            }
-            store.add_decisions(list(made.values()))
-            touched = [photo for photo in stored if photo.file.content_hash in made]
-            store.update(
-                [replace(photo, verdict=overrule(photo.verdict, made[photo.file.content_hash])) for photo in touched]
-            )
-        return len(touched)
+                for content, files in chosen.items()
+            ]
+            store.add_decisions(made)
+            log = store.decisions()
+            return max(apply_decisions(each, HandDecisions(log, each.manifest.encoder), chosen) for each in stores)
 
     def decisions(self) -> list[Decision]:
         """Return all decisions by hand, the oldest first."""
@@ -192,23 +211,50 @@ class Library:
         store = self._open()
         roots = store.roots()
         name = store.manifest.encoder
+        withheld = set(_paths(store.withheld(policy.photo_threshold)))
         return StoreStatus(
             store=self.place,
             schema=store.manifest.schema,
             photos=store.count(),
-            withheld=len(store.withheld(policy.photo_threshold)),
-            decided_by_hand=len(standing_decisions(store.decisions())),
+            withheld=len(withheld),
+            decided_by_hand=len(HandDecisions(store.decisions())),
             encoder=store.manifest.encoder,
             dimension=store.manifest.dimension,
             reranker=load_scorer(name, find_companion(RERANKER, name, self.encoder)).version,
             policy=policy.digest,
             bytes_on_disk=store.bytes_on_disk(),
             indexed_at=max((root.indexed_at for root in roots), default=None),
-            roots=tuple(root.path for root in roots),
+            roots=tuple(root.path if root.path not in withheld else "a withheld photo" for root in roots),
         )
 
+    def _writing_card(self, places: Sequence[Place]) -> EncoderCard:
+        """Return the card of the encoder that a run embeds with.
+
+        A store has one encoder, unless the user names a second one: the shipped one, also in place of an earlier
+        release of it, or the one that the store was built with.
+
+        Raises:
+            StoreError: the photos would silently go into a second collection.
+        """
+        shipped = encoder_card()
+        there = encoders_in(self.place) if self.encoder is None else []
+        if self.encoder is not None or not there or shipped.name in there:
+            return encoder_card(self.encoder)
+        earlier = [name for name in there if shipped_before(name)]
+        if earlier and places:
+            raise StoreError(
+                f"{self.place}: was built with {earlier[0]}, which came with another version of imgsearch: run "
+                "'imgsearch index' without a PATH to embed its photos again, or name another store with --store; "
+                "nothing was changed"
+            )
+        if earlier:
+            return shipped
+        if len(there) > 1:
+            raise StoreError(f"{self.place}: holds several encoders ({', '.join(there)}); name one with --encoder")
+        return stored_card(there[0])
+
     def _is_superseded(self, store: ImageStore) -> bool:
-        """Whether a store's photos have to be embedded anew: its encoder came with another version."""
+        """Whether a store's photos have to be embedded again: its encoder came with another version."""
         return self.encoder is None and shipped_before(store.manifest.encoder)
 
     def _writing(self) -> AbstractContextManager[None]:
@@ -219,9 +265,66 @@ class Library:
         named = self.encoder and encoder_card(self.encoder).name
         return open_store(self.place, named, preferred=encoder_card().name)
 
-    def _create(self) -> ImageStore:
-        card = encoder_card(self.encoder)
-        return create_store(self.place, Manifest(card.name, card.dimension))
+
+def _chosen_places(
+    places: Sequence[Place], roots: Sequence[IndexedRoot], store: str
+) -> tuple[list[Place], list[Skipped]]:
+    """Return the places of a run, and what is not looked at: missing roots, and roots that are not this user's.
+
+    What a store merely names must not decide what is read, and sent to a server: only who indexed a root refreshes it.
+    """
+    own = [root for root in roots if root.trusted]
+    foreign = [] if places else [Skipped(root.path, _FOREIGN) for root in roots if not root.trusted]
+    if foreign and not own:
+        raise UsageError(f"{store}: {foreign[0].path} {_FOREIGN}; nothing was changed")
+    chosen, missing = chosen_places(places, own, store)
+    return chosen, [*missing, *foreign]
+
+
+def _paths(photos: Iterable[StoredPhoto]) -> list[str]:
+    return [path for photo in photos for path in photo.paths]
+
+
+def _below(each: Iterable[str], paths: Sequence[str]) -> list[str]:
+    return [path for path in each if any(lies_below(path, above) for above in paths)]
+
+
+def _chosen_files(photos: Iterable[StoredPhoto], paths: Sequence[str]) -> dict[str, list[PhotoFile]]:
+    """Return the files at or below `paths` by their content; each path must have one."""
+    chosen: dict[str, list[PhotoFile]] = {}
+    reached = set[str]()
+    for photo in photos:
+        for file in photo.files:
+            above = [path for path in paths if lies_below(file.image_id, path)]
+            if above:
+                chosen.setdefault(photo.content_hash, []).append(file)
+                reached.update(above)
+    if unknown := [path for path in paths if path not in reached]:
+        raise UsageError(f"{', '.join(unknown)}: no photo is indexed there; nothing was changed")
+    return chosen
+
+
+def _refuse_other_contents(chosen: Mapping[str, Sequence[PhotoFile]], *, withhold: bool) -> None:
+    for content, files in chosen.items():
+        for path in sorted({file.image_id for file in files}):
+            if withhold and not os.path.lexists(path):
+                continue
+            try:
+                same = hash_file(path) == content
+            except PhotoError as error:
+                raise UsageError(f"{path}: {error}; nothing was changed") from error
+            if not same:
+                raise UsageError(
+                    f"{path}: is not the photo that was indexed, its content has changed; run 'imgsearch index' "
+                    "first; nothing was changed"
+                )
+
+
+def _drop_superseded(store: ImageStore) -> None:
+    """Delete what earlier releases of the shipped encoder embedded: all of it is embedded again."""
+    for other in store.others():
+        if shipped_before(other.manifest.encoder) and not shipped_before(store.manifest.encoder):
+            other.drop()
 
 
 def _without_names(skipped: Sequence[Skipped], hidden: Collection[str]) -> tuple[Skipped, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,6 +67,11 @@ class ColourEncoder:
 @pytest.fixture
 def encoder() -> ColourEncoder:
     return ColourEncoder()
+
+
+def content_of(path: str) -> str:
+    """A content hash for a made-up photo: no other path has it."""
+    return hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Importing this module loads neither numpy nor ONNX Runtime; both come with the f
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ __all__ = [
     "load_photo_encoder",
     "load_text_encoder",
     "shipped_before",
+    "stored_card",
 ]
 
 DEFAULT_ENCODER = "lite2-minilm"
@@ -68,6 +70,21 @@ def encoder_card(name: str | None = None) -> EncoderCard:
     return card
 
 
+def stored_card(name: str) -> EncoderCard:
+    """Read the card of the encoder that a store names.
+
+    A store may come from anybody, so its word never opens a folder: only what ships, or what lies in the hub's cache.
+
+    Raises:
+        EncoderError: there is no encoder of that name.
+    """
+    if os.sep in name or name.startswith(".") or Path(name).is_dir():
+        raise EncoderError(
+            f"the store was built with {name}, which may be a folder: name the encoder with --encoder to use it"
+        )
+    return encoder_card(name)
+
+
 def shipped_before(name: str) -> bool:
     """Whether a name is that of an encoder which came with another version of this program."""
     return name.startswith(f"{DEFAULT_ENCODER}-") and name != read_card(_SHIPPED).name
@@ -81,14 +98,14 @@ def _card_in(folder: Path) -> EncoderCard:
     return read_card(folder)
 
 
-def load_text_encoder(name: str | None = None, *, threads: int | None = None) -> TextEncoder:
+def load_text_encoder(name: str | EncoderCard | None = None, *, threads: int | None = None) -> TextEncoder:
     """Open the text half of an encoder; `threads` defaults to the cores that this process may use.
 
     Raises:
         EncoderError: there is no encoder of that name.
         WeightsError: its files are missing or damaged.
     """
-    card = encoder_card(name)
+    card = name if isinstance(name, EncoderCard) else encoder_card(name)
     if card.kind == SENTENCE_CLIP:
         return _open_sentence_clip(card, threads)
     from index_store.encoders.onnx_dual import OnnxTextEncoder
@@ -97,7 +114,7 @@ def load_text_encoder(name: str | None = None, *, threads: int | None = None) ->
 
 
 def load_photo_encoder(
-    name: str | None = None, *, threads: int | None = None, device: str | None = None
+    name: str | EncoderCard | None = None, *, threads: int | None = None, device: str | None = None
 ) -> PhotoEncoder:
     """Open the photo half of an encoder; `threads` defaults to the cores that this process may use.
 
@@ -109,7 +126,7 @@ def load_photo_encoder(
         MissingExtraError: what a GPU needs is not installed, and a GPU was asked for.
         WeightsError: its files are missing or damaged.
     """
-    card = encoder_card(name)
+    card = name if isinstance(name, EncoderCard) else encoder_card(name)
     if card.kind == SENTENCE_CLIP:
         return _open_sentence_clip(card, threads, device)
     wanted = wanted_device(device)

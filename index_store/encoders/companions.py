@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from index_store.encoders import DEFAULT_ENCODER, EncoderCard, encoder_card
+from index_store.encoders import DEFAULT_ENCODER, EncoderCard, encoder_card, stored_card
 from index_store.encoders.cards import CARD_FILE
 from index_store.errors import EncoderError, WeightsError
 
@@ -25,7 +25,7 @@ def find_companion(kind: str, encoder_name: str, named: str | None = None) -> Pa
     """
     if belongs_to(SHIPPED / kind) == encoder_name or encoder_name == encoder_card(DEFAULT_ENCODER).name:
         return SHIPPED / kind  # also where it is damaged: opening it says so
-    card = _card(named or encoder_name)
+    card = _card(encoder_name, named)
     if card is None or card.name != encoder_name:
         return None
     folder = card.folder / kind
@@ -47,8 +47,8 @@ def training_advice(kind: str, card: EncoderCard, named: str) -> str:
     return f"imgsearch train {kind} DATA{seen} --encoder {named} --output {card.folder / kind}"
 
 
-def _card(name: str) -> EncoderCard | None:
+def _card(encoder_name: str, named: str | None) -> EncoderCard | None:
     try:
-        return encoder_card(name)
+        return encoder_card(named) if named else stored_card(encoder_name)
     except (EncoderError, WeightsError):
         return None  # an encoder in a folder that was not named, or one that was fetched on another machine

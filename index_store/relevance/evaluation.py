@@ -169,9 +169,9 @@ def rank_gallery(
     candidates = [
         Candidate(gallery.names[place], float(similarities[place]), gallery.rows[place]) for place in retrieved[:pool]
     ]
-    place_of = {candidate.image_id: place for candidate, place in zip(candidates, retrieved, strict=False)}
+    place_of = {candidate.key: place for candidate, place in zip(candidates, retrieved, strict=False)}
     ranked = rank(query_row, candidates, reranker)
-    first = np.array([place_of[candidate.image_id] for _, candidate in ranked], dtype=np.int64)
+    first = np.array([place_of[candidate.key] for _, candidate in ranked], dtype=np.int64)
     scores = np.array([score for score, _ in ranked])
     return retrieved, np.concatenate([first, retrieved[pool:]]), scores
 

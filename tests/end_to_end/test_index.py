@@ -68,7 +68,7 @@ def test_a_store_of_an_earlier_version_is_embedded_anew_by_a_refresh(index, phot
     from index_store.store import create_store
 
     earlier = create_store(str(tmp_path / "store"), Manifest(f"{DEFAULT_ENCODER}-00000000", 512))
-    earlier.set_root(IndexedRoot(str(photos), "2026-01-01T00:00:00+00:00", 3))
+    earlier.set_roots([IndexedRoot(str(photos), "2026-01-01T00:00:00+00:00", 3)])
     asked = imgsearch("query", "a cat", "--store", tmp_path / "store")
     assert asked.returncode == 2
     assert "came with another version of imgsearch" in asked.stderr

@@ -20,12 +20,12 @@ def filled(store, encoder, judge, paint, tmp_path):
 
 
 def problems(store):
-    return [(Path(f.image_id).name, f.problem, f.mendable, f.withheld) for f in check_store(store)]
+    return [(f.path and Path(f.path).name, f.problem, f.mendable) for f in check_store(store, 0.5)]
 
 
 def test_a_sound_store_has_no_findings(store, filled):
     filled()
-    assert check_store(store) == []
+    assert check_store(store, 0.5) == []
 
 
 def test_files_that_are_gone_are_found_and_dropped(store, filled, tmp_path):
@@ -33,17 +33,17 @@ def test_files_that_are_gone_are_found_and_dropped(store, filled, tmp_path):
     (tmp_path / "photos" / "red.png").unlink()
     (tmp_path / "photos" / "white.png").unlink()
     assert problems(store) == [
-        ("red.png", "the file is gone", True, False),
-        ("white.png", "the file is gone", True, True),
+        (None, "the file is gone", True),  # the white one, which is withheld
+        ("red.png", "the file is gone", True),
     ]
-    assert repair_store(store, check_store(store)) == 2
-    assert (store.count(), check_store(store)) == (2, [])
+    assert repair_store(store, check_store(store, 0.5)) == 2
+    assert (store.count(), check_store(store, 0.5)) == (2, [])
 
 
 def test_a_root_that_is_not_mounted_is_no_reason_to_drop_rows(store, filled, tmp_path):
     filled()
     (tmp_path / "photos").rename(tmp_path / "away")
-    findings = check_store(store)
+    findings = check_store(store, 0.5)
     assert {finding.problem for finding in findings} == {"the file's root is not there"}
     assert repair_store(store, findings) == 0
     assert store.count() == 4
@@ -53,7 +53,7 @@ def test_a_vector_of_the_wrong_length_is_mended_by_the_next_run(store, filled, t
     filled()
     red = next(photo for photo in store.photos() if photo.image_id.endswith("red.png"))
     store.upsert([red], np.asarray([[2, 0, 0, 0]], dtype=np.float32))
-    assert problems(store) == [("red.png", "has an embedding of length 2.000, not 1", True, False)]
-    repair_store(store, check_store(store))
+    assert problems(store) == [("red.png", "has an embedding of length 2.000, not 1", True)]
+    repair_store(store, check_store(store, 0.5))
     assert filled().added == 1
-    assert check_store(store) == []
+    assert check_store(store, 0.5) == []

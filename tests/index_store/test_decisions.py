@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from index_store.compliance.decisions import Decision, decide, overrule, standing_decisions
-from index_store.indexing import index_photos, rejudge
+from index_store.compliance.decisions import Decision, HandDecisions, decide, overrule
+from index_store.indexing import index_photos, judge_again
 from index_store.records import BY_HAND, Verdict
 from index_store.roots import Place
 from index_store.row_writer import IndexModels
@@ -20,7 +20,7 @@ def decision(content: str, withheld: bool, time: str) -> Decision:
 
 def test_the_last_decision_stands_in_whatever_order_they_come():
     old, new = decision("x", True, "2026-01-01T00:00:00"), decision("x", False, "2026-01-02T00:00:00")
-    assert standing_decisions([new, old]) == {"x": new}
+    assert HandDecisions([new, old]).standing == {"x": new}
 
 
 def test_a_decision_wins_over_the_rule_and_keeps_its_probability():
@@ -43,7 +43,7 @@ def indexed(store, encoder, judge, paint, tmp_path):
     paint("photos/white.png", "white")
 
     def indexed():
-        decisions = standing_decisions(store.decisions())
+        decisions = HandDecisions(store.decisions(), encoder.name)
         models = IndexModels(encoder.photo_input, lambda: encoder, lambda: judge, decisions)
         return index_photos([Place(str(tmp_path / "photos"))], store, models)
 
@@ -57,8 +57,8 @@ def names(photos) -> list[str]:
 
 def test_decisions_survive_changed_times_moves_and_a_new_index(indexed, store, tmp_path, paint):
     red = next(photo for photo in store.photos() if photo.image_id.endswith("red.png"))
-    store.add_decisions([decide(red.file.content_hash, red.image_id, withheld=True, reason="asked for")])
-    store.delete([red.image_id])
+    store.add_decisions([decide(red.content_hash, red.image_id, withheld=True, reason="asked for")])
+    store.delete([red.content_hash])
     indexed()
     assert names(store.withheld(0.5)) == ["red.png", "white.png"]
     (tmp_path / "photos" / "red.png").rename(tmp_path / "photos" / "rouge.png")
@@ -75,7 +75,8 @@ def test_the_log_only_grows(indexed, store):
 
 def test_a_new_policy_judges_stored_embeddings_anew_and_opens_no_photo(indexed, store, encoder, tmp_path):
     white = next(photo for photo in store.photos() if photo.image_id.endswith("white.png"))
-    store.update([replace(white, verdict=overrule(white.verdict, decision("x", True, "2026-01-01")))])
+    by_hand = decision(white.content_hash, True, "2026-01-01")
+    store.update([replace(white, verdict=overrule(white.verdict, by_hand))])
     for path in (tmp_path / "photos").iterdir():
         path.unlink()
 
@@ -83,8 +84,8 @@ def test_a_new_policy_judges_stored_embeddings_anew_and_opens_no_photo(indexed, 
         return [Verdict(False, 0.1, "", "rule-2", "p2") for _ in embeddings]
 
     models = IndexModels(encoder.photo_input, lambda: encoder, lambda: nobody)
-    assert rejudge(store, "rule-2", "p2", models) == 1
+    assert judge_again(store, "rule-2", "p2", models) == 1
     verdicts = {Path(photo.image_id).name: photo.verdict for photo in store.photos()}
     assert (verdicts["red.png"].rule, verdicts["red.png"].policy) == ("rule-2", "p2")
     assert (verdicts["white.png"].withheld, verdicts["white.png"].rule) == (True, BY_HAND)
-    assert rejudge(store, "rule-2", "p2", models) == 0
+    assert judge_again(store, "rule-2", "p2", models) == 0

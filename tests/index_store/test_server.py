@@ -74,8 +74,8 @@ def test_a_server_answers_as_a_folder_does(server, encoder, paint, tmp_path):
         assert [root.path for root in again.roots()] == [str(tmp_path / "photos")]
         assert index(again, encoder, Place(str(tmp_path / "photos"))).unchanged == 4
         found = again.nearest(encoder.encode_texts(["blue"])[0], 4)
-        known = again.photos_of([candidate.image_id for candidate in found])
-        answers.append([(known[each.image_id], round(each.similarity, 5)) for each in found])
+        known = again.photos_of([candidate.key for candidate in found])
+        answers.append([(known[each.key], round(each.similarity, 5)) for each in found])
     assert answers[0] == answers[1]
     assert open_store(server.url).bytes_on_disk() is None
 
@@ -116,8 +116,9 @@ def test_a_named_root_means_the_same_photos_on_two_machines(server, encoder, pai
     other.name_roots({"archive": str(tmp_path / "there")})
     report = index(other, encoder, Place(str(tmp_path / "there"), name="archive"))
     assert (report.unchanged, report.added, report.removed) == (1, 0, 0)
-    [candidate] = open_store(server.url).nearest(encoder.encode_texts(["red"])[0], 1)
-    assert candidate.image_id == str(tmp_path / "there" / "a.png")
+    again = open_store(server.url)
+    [candidate] = again.nearest(encoder.encode_texts(["red"])[0], 1)
+    assert again.photos_of([candidate.key])[candidate.key].paths == (str(tmp_path / "there" / "a.png"),)
 
 
 def test_two_writers_on_two_roots_do_not_disturb_each_other(server, paint, tmp_path):
@@ -138,5 +139,5 @@ def test_two_writers_on_two_roots_do_not_disturb_each_other(server, paint, tmp_p
     store = open_store(server.url)
     assert store.count() == 300
     assert [Path(root.path).name for root in store.roots()] == ["one", "two"]
-    vectors = store.embeddings([photo.image_id for photo in store.photos()])
+    vectors = store.embeddings([photo.content_hash for photo in store.photos()])
     assert np.allclose(np.linalg.norm(np.stack(list(vectors.values())), axis=1), 1.0, atol=1e-5)

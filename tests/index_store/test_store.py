@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import chromadb
@@ -13,15 +13,26 @@ from chromadb.config import Settings
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.manifest import SCHEMA, Manifest
+from index_store.naming import Naming
 from index_store.records import BY_HAND, IndexedRoot, PhotoFile, StoredPhoto, Verdict
+from index_store.rows import photo_row
 from index_store.store import HNSW, create_store, encoders_in, open_store
+from tests.conftest import content_of
 
 CLEAN = Verdict(False, 0.25, "", "rule-1", "policy-1")
 WITHHELD = Verdict(True, 0.75, "looks like a child", "rule-1", "policy-1")
 
 
 def photo(path: str, verdict: Verdict = CLEAN) -> StoredPhoto:
-    return StoredPhoto(PhotoFile(path, 12, 1_700_000_000_123_456_789, "ab"), 40, 30, verdict)
+    return copies(path, verdict=verdict)
+
+
+def copies(*paths: str, verdict: Verdict = CLEAN) -> StoredPhoto:
+    content = content_of(paths[0])
+    files = tuple(
+        PhotoFile(path, 12, 1_700_000_000_123_456_789, content, 7, 1_700_000_000_000_000_001) for path in paths
+    )
+    return StoredPhoto(content, files, 40, 30, verdict, "2021-06-14T12:30:00", "ACME One")
 
 
 def unit(*rows: list[float]) -> np.ndarray:
@@ -40,14 +51,15 @@ def test_upsert_replaces_a_row(store):
     store.upsert([photo("/a/1.jpg")], unit([1, 0, 0, 0]))
     store.upsert([photo("/a/1.jpg", WITHHELD)], unit([0, 1, 0, 0]))
     assert list(store.photos()) == [photo("/a/1.jpg", WITHHELD)]
-    assert np.allclose(store.embeddings(["/a/1.jpg"])["/a/1.jpg"], [0, 1, 0, 0])
+    assert np.allclose(store.embeddings([content_of("/a/1.jpg")])[content_of("/a/1.jpg")], [0, 1, 0, 0])
 
 
-def test_nearest_is_sorted_by_similarity_and_ties_by_path(store):
+def test_nearest_is_sorted_by_similarity_and_ties_by_content(store):
     names = ["/b.jpg", "/a.jpg", "/c.jpg", "/d.jpg"]
     store.upsert([photo(name) for name in names], unit([1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]))
     found = store.nearest(unit([1, 0, 0, 0])[0], 3)
-    assert [candidate.image_id for candidate in found] == ["/a.jpg", "/b.jpg", "/d.jpg"]
+    first_two = sorted([content_of("/a.jpg"), content_of("/b.jpg")])
+    assert [candidate.key for candidate in found] == [*first_two, content_of("/d.jpg")]
     assert [candidate.similarity for candidate in found] == pytest.approx([1.0, 1.0, 0.5**0.5], abs=1e-6)
     assert np.allclose(found[2].embedding, unit([1, 1, 0, 0])[0])
 
@@ -61,16 +73,15 @@ def test_nearest_agrees_with_brute_force(store):
     vectors = unit(*generator.normal(size=(300, 4)).tolist())
     store.upsert([photo(f"/{i:03}.jpg") for i in range(300)], vectors)
     query = unit([0.3, -1, 0.2, 0.7])[0]
-    exact = [f"/{i:03}.jpg" for i in np.argsort(-(vectors @ query))[:20]]
-    assert [candidate.image_id for candidate in store.nearest(query, 20)] == exact
+    exact = [content_of(f"/{i:03}.jpg") for i in np.argsort(-(vectors @ query))[:20]]
+    assert [candidate.key for candidate in store.nearest(query, 20)] == exact
 
 
 def test_names_that_are_no_utf8_are_kept_exactly(store):
     name = os.fsdecode(b"/photos/caf\xe9 100%.jpg")
     store.upsert([photo(name)], unit([1, 0, 0, 0]))
     assert [row.image_id for row in store.photos()] == [name]
-    assert store.nearest(unit([1, 0, 0, 0])[0], 1)[0].image_id == name
-    store.delete([name])
+    store.drop_paths({content_of(name): [name]})
     assert store.count() == 0
 
 
@@ -84,20 +95,21 @@ def test_more_rows_than_one_batch_of_chroma_are_written(store, monkeypatch):
     monkeypatch.setattr(type(store), "_batch_size", lambda self: 2)
     rows = [photo(f"/{i}.jpg") for i in range(5)]
     store.upsert(rows, unit(*np.eye(4).tolist(), [1, 1, 0, 0]))
-    assert len(store.embeddings([row.image_id for row in rows])) == 5
-    store.delete([row.image_id for row in rows[:3]])
+    assert len(store.embeddings([row.content_hash for row in rows])) == 5
+    store.delete([row.content_hash for row in rows[:3]])
     assert store.count() == 2
 
 
 def test_roots_are_remembered_by_path(store):
-    store.set_root(IndexedRoot("/b", "2026-01-01T00:00:00+00:00", 3))
-    store.set_root(IndexedRoot("/a", "2026-01-02T00:00:00+00:00", 1))
-    store.set_root(IndexedRoot("/b", "2026-01-03T00:00:00+00:00", 4))
+    store.set_roots(
+        [IndexedRoot("/b", "2026-01-01T00:00:00+00:00", 3), IndexedRoot("/a", "2026-01-02T00:00:00+00:00", 1)]
+    )
+    store.set_roots([IndexedRoot("/b", "2026-01-03T00:00:00+00:00", 4)])
     assert store.roots() == [
         IndexedRoot("/a", "2026-01-02T00:00:00+00:00", 1),
         IndexedRoot("/b", "2026-01-03T00:00:00+00:00", 4),
     ]
-    store.drop_root(IndexedRoot("/a", "", 0))
+    store.drop_roots([IndexedRoot("/a", "", 0)])
     assert [root.path for root in store.roots()] == ["/b"]
 
 
@@ -117,7 +129,7 @@ def test_a_store_survives_a_new_connection_with_more_than_a_thousand_rows(tmp_pa
     again = open_store(place)
     assert again.count() == 2500
     for i in (0, 999, 1000, 2499):
-        assert again.nearest(vectors[i], 1)[0].image_id == f"/{i}.jpg"
+        assert again.nearest(vectors[i], 1)[0].key == content_of(f"/{i}.jpg")
 
 
 def test_opening_a_missing_store_says_how_to_make_one_and_makes_none(tmp_path):
@@ -149,9 +161,10 @@ def test_a_store_of_another_encoder_is_named(store):
         open_store(store.place, "clip")
 
 
-def test_photos_are_known_by_their_paths_and_missing_ones_left_out(store):
+def test_photos_are_known_by_their_content_and_missing_ones_left_out(store):
     store.upsert([photo("/a.jpg"), photo("/b.jpg")], unit([1, 0, 0, 0], [0, 1, 0, 0]))
-    assert store.photos_of(["/b.jpg", "/gone.jpg"]) == {"/b.jpg": photo("/b.jpg")}
+    wanted = [content_of("/b.jpg"), content_of("/gone.jpg")]
+    assert store.photos_of(wanted) == {content_of("/b.jpg"): photo("/b.jpg")}
     assert store.photos_of([]) == {}
 
 
@@ -174,33 +187,73 @@ def test_a_newer_schema_is_refused(tmp_path):
         open_store(place)
 
 
-def test_rows_of_schema_1_are_read_and_the_first_new_row_raises_the_schema(tmp_path):
+@pytest.mark.parametrize("schema", [1, 2])
+def test_an_earlier_schema_is_refused_with_the_way_out(tmp_path, schema):
     place = str(tmp_path / "store")
-    old = create_store(place, Manifest("e", 4, schema=1))
-    judged = Verdict(True, 0.75, "a child", "r", "p")
-    rows = [photo("/old.jpg", judged), photo("/person.jpg", Verdict(True, 0.25, "seen", BY_HAND, "p"))]
-    old._collection.upsert(
-        ids=[row.image_id for row in rows],
-        embeddings=unit([1, 0, 0, 0], [0, 1, 0, 0]),
-        metadatas=[
-            {"size_bytes": row.file.size_bytes, "mtime_ns": row.file.mtime_ns, "content_hash": row.file.content_hash}
-            | {"width": row.width, "height": row.height}
-            | asdict(row.verdict)
-            for row in rows
-        ],
+    create_store(place, Manifest("e", 4, schema=schema))
+    with pytest.raises(
+        StoreError, match=rf"earlier imgsearch \(schema {schema}, this one writes {SCHEMA}\).*index FOLDER"
+    ):
+        open_store(place)
+
+
+def test_copies_share_a_row_and_are_counted(store):
+    store.upsert([copies("/a.jpg", "/b.jpg", "/c.jpg"), photo("/d.jpg")], unit([1, 0, 0, 0], [0, 1, 0, 0]))
+    assert store.count() == 4
+    store.drop_paths({content_of("/a.jpg"): ["/b.jpg", "/c.jpg"], content_of("/d.jpg"): ["/d.jpg"]})
+    assert (list(store.photos()), store.count()) == ([photo("/a.jpg")], 1)
+    store.drop_paths({content_of("/a.jpg"): ["/a.jpg"], content_of("/unknown"): ["/unknown"]})
+    assert store.count() == 0
+
+
+DAMAGES = [
+    {},
+    {"photo": "no json"},
+    {"photo": "[" * 100_000},
+    {"photo": "{}"},
+    {"photo": '{"files":[]}'},
+    {"photo": 7},
+    {"width": "wide"},
+    {"width": -1},
+    {"probability": float("nan")},
+    {"probability": True},
+    {"files": [["/a.jpg", 1, 1, 1]]},
+    {"files": [[7, 1, 1, 1, 1]]},
+    {"files": [["/a.jpg", "1", 1, 1, 1]]},
+    {"files": []},
+    {"reason": None},
+    {"near": ["x"]},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=str)
+def test_a_row_that_somebody_else_wrote_is_one_clear_error_and_can_be_dropped(store, damage):
+    row = photo_row(photo("/a.jpg"), Naming())
+    if set(damage) <= {"photo"}:
+        row = damage or {"other": 1}
+    else:
+        row["photo"] = json.dumps({**json.loads(str(row["photo"])), **damage})
+    store._collection.upsert(ids=["ab" * 16], embeddings=unit([1, 0, 0, 0]), metadatas=[row])
+    store.upsert([photo("/sound.jpg")], unit([0, 1, 0, 0]))
+    with pytest.raises(StoreError, match=r"row 'abab.*' is damaged; 'imgsearch check --repair' drops it"):
+        list(store.photos())
+    assert store.damaged_rows() == ["ab" * 16]
+    store.delete(store.damaged_rows())
+    assert list(store.photos()) == [photo("/sound.jpg")]
+
+
+def test_a_root_is_trusted_only_where_this_user_indexed_it(store, monkeypatch):
+    store.set_roots([IndexedRoot("/mine", "2026-01-01T00:00:00+00:00", 3)])
+    monkeypatch.setattr("index_store.seals._key", lambda: b"k" * 32)  # as on another machine, or for another user
+    store.set_roots([IndexedRoot("/theirs", "2026-01-01T00:00:00+00:00", 3)])
+    assert [(root.path, root.trusted) for root in store.roots()] == [("/mine", False), ("/theirs", True)]
+    row = store._small_collection("imgsearch-roots").get(include=["metadatas"])["metadatas"][1]
+    monkeypatch.undo()
+    # a seal is of one path and of how photos are looked for there
+    store._small_collection("imgsearch-roots").upsert(
+        ids=["/etc"], embeddings=unit([1]), metadatas=[{**row, "path": "/etc"}]
     )
-    store = open_store(place)
-    assert store.photos_of(["/old.jpg"]) == {"/old.jpg": rows[0]}
-    assert (store.withheld(0.5), store.withheld(0.76)) == (rows, rows[1:])
-    assert (store.judged_otherwise("r", "p"), store.judged_otherwise("r2", "p")) == ([], rows[:1])
-    assert store.manifest.schema == 1
-    now = replace(rows[0], verdict=Verdict(False, 0.25, "", "r2", "p"))
-    store.update([now])
-    store.upsert([photo("/new.jpg")], unit([0, 0, 1, 0]))
-    again = open_store(place)
-    assert again.manifest.schema == SCHEMA
-    assert sorted(again.photos(), key=lambda row: row.image_id) == [photo("/new.jpg"), now, rows[1]]
-    assert (again.withheld(0.5), again.judged_otherwise("r2", "p")) == (rows[1:], [photo("/new.jpg")])
+    assert [root.trusted for root in store.roots()] == [False, True, False]
 
 
 def test_what_another_rule_or_policy_judged_is_found_and_decisions_by_hand_are_not(store):
@@ -209,8 +262,8 @@ def test_what_another_rule_or_policy_judged_is_found_and_decisions_by_hand_are_n
 
     rows = [row("/a", "r1", "p1"), row("/b", "r2", "p1"), row("/c", "r1", "p2"), row("/d", BY_HAND, "p2")]
     store.upsert(rows, unit(*np.eye(4).tolist()))
-    assert store.judged_otherwise("r1", "p1") == rows[1:3]
-    assert store.judged_otherwise("r2", "p1") == [rows[0], rows[2]]
+    assert store.outdated_verdicts("r1", "p1") == rows[1:3]
+    assert store.outdated_verdicts("r2", "p1") == [rows[0], rows[2]]
 
 
 def test_a_decision_by_hand_holds_at_every_threshold(store):
@@ -243,7 +296,7 @@ def test_rows_are_read_a_page_at_a_time_since_chroma_fails_on_many(store, monkey
         rows = [photo(f"/{number}.jpg", WITHHELD) for number in range(count)]
         store.upsert(rows, unit(*[[1, number, 0, 0] for number in range(count)]))
         assert sorted(store.photos(), key=lambda row: row.image_id) == rows
-        assert store.withheld(0.5) == store.judged_otherwise("rule-2", "policy-1") == rows
+        assert store.withheld(0.5) == store.outdated_verdicts("rule-2", "policy-1") == rows
     decisions = [Decision("ab", True, "seen", "/a.jpg", f"2026-01-0{day}", "me") for day in range(1, 8)]
     store.add_decisions(decisions)
     assert store.decisions() == decisions

@@ -256,8 +256,9 @@ def test_photos_are_found_in_the_order_of_their_cosines(clip: Setting, photos: P
     searcher = Searcher(clip.store, encoder=str(clip.model), withhold=False)
     answer = searcher.ask("a red dog")
     (query,) = load_text_encoder(str(clip.model)).encode_texts(["a red dog"])
-    stored = searcher.store.embeddings([match.image_id or "" for match in answer.matches])
-    cosines = [float(stored[match.image_id or ""] @ query) for match in answer.matches]
+    contents = {photo.image_id: photo.content_hash for photo in searcher.store.photos()}
+    stored = searcher.store.embeddings(list(contents.values()))
+    cosines = [float(stored[contents[match.image_id or ""]] @ query) for match in answer.matches]
     assert len(cosines) == 5 and cosines == sorted(cosines, reverse=True)
     assert [match.score for match in answer.matches] == pytest.approx([max(0.0, value) for value in cosines], abs=1e-5)
     assert not answer.calibrated

@@ -1,0 +1,60 @@
+"""Decide, when a photo is asked for, whether it may be shown: by the policy and the decisions that hold now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from index_store.compliance.decisions import HandDecisions
+from index_store.compliance.unjudged import photo_judge
+
+if TYPE_CHECKING:
+    from index_store.compliance.policy import Policy
+    from index_store.encoders import EncoderCard
+    from index_store.encoders.protocols import Embeddings
+    from index_store.records import Embedding, StoredPhoto, Verdict
+
+
+class ShowingRule:
+    """What is shown of one store's photos.
+
+    What a row says of itself counts only where the rule of today says the same by its name: a store may come from
+    anybody. The verdict of another rule, and a decision that the store's log does not have, are judged again from the
+    embedding; no photo is opened.
+    """
+
+    def __init__(
+        self, policy: Policy, card: EncoderCard, decisions: HandDecisions, encoder_named: str | None = None
+    ) -> None:
+        """Take the policy, the card of the store's encoder and how the user named it, and the decisions that stand."""
+        self._policy = policy
+        self._card = card
+        self._decisions = decisions
+        self._named = encoder_named
+
+    def withholds(self, photo: StoredPhoto, embedding: Embedding) -> bool:
+        """Tell whether the notice stands in place of a photo."""
+        decision = self._decisions.standing.get(photo.content_hash)
+        if decision is not None:
+            return decision.withheld
+        if self._decisions.withheld_near(embedding) is not None:
+            return True
+        verdict = photo.verdict
+        if verdict.by_hand and verdict.withheld:
+            return True
+        if verdict.rule != self._rule[0]:
+            verdict = self._judge_again(embedding)
+        return verdict.withholds_at(self._policy.photo_threshold)
+
+    @cached_property
+    def _rule(self) -> tuple[str, Callable[[], Callable[[Embeddings], Sequence[Verdict]]]]:
+        # an encoder without a rule: all that nobody decided about by hand is withheld
+        return photo_judge(self._card, self._policy, named=self._named, unjudged=not self._policy.mandatory)
+
+    @cached_property
+    def _judge(self) -> Callable[[Embeddings], Sequence[Verdict]]:
+        return self._rule[1]()
+
+    def _judge_again(self, embedding: Embedding) -> Verdict:
+        return self._judge(embedding[None, :])[0]
