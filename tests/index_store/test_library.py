@@ -98,7 +98,7 @@ def altered(source: Path, how: str) -> Path:
 @pytest.mark.parametrize("copy_first", [True, False])
 def test_an_altered_copy_of_a_photo_withheld_by_hand_is_withheld_with_it(own, how, copy_first):
     library, folder = own
-    original = folder / "chelsea.png"
+    original = folder / "rocket.jpg"
     if copy_first:
         copy = altered(original, how)
         library.index()
@@ -107,7 +107,7 @@ def test_an_altered_copy_of_a_photo_withheld_by_hand_is_withheld_with_it(own, ho
         copy = altered(original, how)
         library.index()
     assert not {original.name, copy.name} & shown(library)
-    assert {"coffee.png", "rocket.jpg"} <= shown(library)
+    assert {"coffee.png", "chelsea.png"} <= shown(library)
     reasons = {Path(photo.image_id).name: photo.verdict.reason for photo in library.withheld()}
     assert reasons[copy.name].startswith("looks equal to a photo withheld by ")
 
