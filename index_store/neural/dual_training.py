@@ -20,7 +20,15 @@ import torch
 from torch import Tensor
 
 from index_store.encoders.captions import CaptionedPhoto, held_out, read_captions
-from index_store.encoders.cards import CARD_FILE, PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, WEIGHT_FILES, write_card
+from index_store.encoders.cards import (
+    CARD_FILE,
+    PARAMETERS,
+    PHOTO_FILE,
+    TEXT_FILE,
+    TOKENIZER_FILE,
+    WEIGHT_FILES,
+    write_card,
+)
 from index_store.errors import DataError, EncoderError
 from index_store.neural.bases import PhotoBase, TextBase
 from index_store.neural.dual_config import EncoderTraining
@@ -38,6 +46,7 @@ from index_store.neural.dual_judging import (
 from index_store.neural.dual_keeping import Keeper, better_one_at
 from index_store.neural.dual_learning import TrainingData, pseudo_features, train_jointly, warm_up
 from index_store.neural.dual_model import DualModel, Heads, PhotoTower, TextTower, fit_reduction
+from index_store.neural.dual_parameters import parameter_table
 from index_store.neural.dual_starting import CHECKPOINT_FILE, load_start
 from index_store.neural.photo_bases import load_photo_base
 from index_store.neural.text_bases import load_text_base
@@ -162,6 +171,10 @@ def write_encoder(
             "curve": [asdict(point) for point in keeper.curve],
             "parity_cosine": agreement,
             "seconds": round(seconds),
+            PARAMETERS: {
+                PHOTO_FILE: parameter_table(folder / PHOTO_FILE, model.photo.state_dict()),
+                TEXT_FILE: parameter_table(folder / TEXT_FILE, model.text.state_dict()),
+            },
         }
         card = write_card(folder, _family(photo_base, text_base), facts)
         torch.save({"photo": model.photo.state_dict(), "text": model.text.state_dict()}, folder / CHECKPOINT_FILE)

@@ -167,7 +167,7 @@ def test_a_start_of_another_build_is_refused(trained: Path, tmp_path: Path) -> N
     data, bases = colour_data(tmp_path / "data"), tiny_bases(tmp_path)
     with pytest.raises(EncoderError, match=r"towers\.pt: does not fit this configuration"):
         train_encoder(data, tmp_path / "made", replace(TINY, heads=3), silent, start=trained, bases=bases)
-    with pytest.raises(WeightsError, match=r"photo\.onnx: cannot be read as an encoder's ONNX file"):
+    with pytest.raises(WeightsError, match=r"card\.json: cannot be read as an encoder's card"):
         train_encoder(data, tmp_path / "made", TINY, silent, start=tmp_path, bases=bases)
 
 
@@ -191,7 +191,7 @@ def test_training_goes_on_from_the_files_that_ship_alone(trained: Path, tmp_path
 
 def test_files_of_other_towers_are_no_start(trained: Path, tmp_path: Path) -> None:
     (start := tmp_path / "start").mkdir()
-    for name in ("photo.onnx", "text.onnx"):
+    for name in ("photo.onnx", "text.onnx", "card.json"):
         shutil.copy(trained / name, start)
     model = build_towers(*tiny_bases(tmp_path), replace(TINY, heads=3))
     with pytest.raises(EncoderError, match=r"photo\.onnx: has no heads\.heads\.2\.\S+, which these bases need"):
