@@ -21,10 +21,11 @@ CHECKPOINT_FILE = "towers.pt"
 BASES, SHIPPED = "bases", "shipped"
 
 
-def choose_start(name: str) -> tuple[Path | None, EncoderTraining]:
+def choose_start(name: str, release: bool = False) -> tuple[Path | None, EncoderTraining]:
     """Return the folder that training goes on from, None for the bases, and a configuration that fits it.
 
-    `name` is `bases`, `shipped` or an encoder's folder.
+    `name` is `bases`, `shipped` or an encoder's folder. With `release` the configuration is that of a long training on
+    many photos, which the start does not change but for the shape of the towers.
 
     Raises:
         EncoderError: the encoder was not made by `imgsearch train encoder`.
@@ -37,7 +38,7 @@ def choose_start(name: str) -> tuple[Path | None, EncoderTraining]:
     try:
         made = json.loads(card.read_text(encoding="utf-8"))["training"]
         kept = {key: made[key] for key in ("photo_base", "text_base", "heads", "dimension", "train_tokens")}
-        return folder, replace(TUNING, head=HeadShape(**made["head"]), **kept)
+        return folder, replace(EncoderTraining() if release else TUNING, head=HeadShape(**made["head"]), **kept)
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{card}: does not say how the encoder was trained, so training cannot go on from it"
         raise EncoderError(f"{message}; use --start bases") from error
