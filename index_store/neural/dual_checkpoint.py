@@ -16,7 +16,8 @@ from index_store.errors import EncoderError
 from index_store.neural.dual_files import write_atomically
 
 STATE_FILE = "training.pt"
-_SECONDS = 600.0
+SECONDS = 600.0
+"""Between two checkpoints inside a pass: half a gigabyte is written for each."""
 
 
 class Checkpoints:
@@ -26,10 +27,9 @@ class Checkpoints:
     refused, never overwritten.
     """
 
-    def __init__(self, folder: Path | None, facts: Mapping[str, object], seconds: float = _SECONDS) -> None:
+    def __init__(self, folder: Path | None, facts: Mapping[str, object]) -> None:
         self._file = folder / STATE_FILE if folder else None
         self._training = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-        self._seconds = seconds
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -55,7 +55,7 @@ class Checkpoints:
 
     def is_due(self) -> bool:
         """Tell whether so much time has passed that the state should be saved."""
-        return self._file is not None and time.monotonic() - self._saved >= self._seconds
+        return self._file is not None and time.monotonic() - self._saved >= SECONDS
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Save the state, whole or not at all."""

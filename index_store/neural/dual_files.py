@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-_KEPT_EVERY = 1024
+KEPT_EVERY = 1024
 """Rows after which what is done is written down: a killed run loses less than so many."""
 
 
@@ -54,7 +54,7 @@ def in_parts(file: Path | None, rows: int, make: Callable[[int], Iterator[Array]
             array = np.lib.format.open_memmap(part, mode="w+", dtype=batch.dtype, shape=(rows, *batch.shape[1:]))
         array[done : done + len(batch)] = batch
         done += len(batch)
-        if done - kept >= _KEPT_EVERY:
+        if done - kept >= KEPT_EVERY:
             array.flush()
             write_atomically(count, json.dumps(done).encode())
             kept = done
