@@ -8,9 +8,36 @@ from typing import Any
 
 import click
 
-from imgsearch_cli.options import no_policy_option, policy_option
+from imgsearch_cli.options import Command, no_policy_option, policy_option
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def set_options(command: Command) -> Command:
+    """Add the options on sets of photos that the trainings of encoders share."""
+    for option in reversed(_SET_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SET_OPTIONS = (
+    click.option("--validation", type=FOLDER, multiple=True, help="A folder to measure on and never train on."),
+    click.option(
+        "--leave-out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        multiple=True,
+        metavar="TABLE",
+        help="A table of labels (columns image, under16): photos that it calls yes are not trained on.",
+    ),
+    click.option(
+        "--without-names",
+        metavar="SOURCE",
+        multiple=True,
+        help="Replace names of persons in captions from this source.",
+    ),
+    click.option("--cache", type=FOLDER, help="Keep here what is made of photos and captions, for the next run."),
+    click.option("--checkpoints", type=FOLDER, help="Keep here what is reached; a killed run goes on from it."),
+)
 
 
 @click.command()
@@ -46,19 +73,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     type=click.FloatRange(0.0, 1.0, max_open=True),
     help="The share of photos held out to measure recall, where DATA does not say; 0 trains on all.",
 )
-@click.option("--validation", type=FOLDER, multiple=True, help="A folder to measure on and never train on.")
-@click.option(
-    "--leave-out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    multiple=True,
-    metavar="TABLE",
-    help="A table of labels (columns image, under16): photos that it calls yes are not trained on.",
-)
-@click.option(
-    "--without-names", metavar="SOURCE", multiple=True, help="Replace names of persons in captions from this source."
-)
-@click.option("--cache", type=FOLDER, help="Keep here what is made of photos and captions, for the next run.")
-@click.option("--checkpoints", type=FOLDER, help="Keep here what is reached; a killed run goes on from it.")
+@set_options
 @policy_option
 @no_policy_option
 @click.pass_context
@@ -101,16 +116,15 @@ def encoder(
     """
     from imgsearch_cli.render_models import render_encoder_report
     from imgsearch_cli.training_log import watched
-    from index_store.encoders.captions import parse_data, read_under_age
+    from index_store.encoders.captions import parse_data
     from index_store.neural.dual_starting import choose_start
-    from index_store.neural.dual_texts import CaptionRules, training_policy
+    from index_store.neural.dual_texts import caption_rules
     from index_store.neural.dual_training import Places, train_encoder
 
     if no_policy:
         click.echo("imgsearch: the compliance policy is off: nothing is left out of training", err=True)
     folders = [parse_data(text) for text in data]
-    left_out = frozenset[str]().union(*(read_under_age(table) for table in leave_out))
-    rules = CaptionRules(training_policy(policy_file, no_policy), left_out, frozenset(without_names))
+    rules = caption_rules(policy_file, no_policy, leave_out, without_names)
     named = chosen["photo_base"] is not None or chosen["text_base"] is not None
     folder, config = choose_start(start or ("bases" if named else "shipped"), release)
     config = replace(config, **{name: value for name, value in chosen.items() if value is not None})

@@ -48,11 +48,18 @@ def choose_start(name: str, release: bool = False) -> tuple[Path | None, Encoder
 def load_start(model: DualModel, folder: Path) -> None:
     """Fill the towers with those of an encoder's folder, before the reduction of its joined vectors.
 
-    The front of the photo trunk is never trained: it stays as the base has it, without the rounding of ONNX files.
-
     Raises:
         EncoderError: the folder's towers are of another build.
         WeightsError: the folder holds no towers, or damaged ones.
+    """
+    load_trained(model, folder)
+    _undo_reduction(model)
+
+
+def load_trained(model: DualModel, folder: Path) -> None:
+    """Fill the towers with those of an encoder's folder, as `load_start`, with the reduction.
+
+    The front of the photo trunk is never trained: it stays as the base has it, without the rounding of ONNX files.
     """
     front = copy.deepcopy(model.photo.front.state_dict())
     if (folder / CHECKPOINT_FILE).exists():
@@ -60,7 +67,6 @@ def load_start(model: DualModel, folder: Path) -> None:
     else:
         import_towers(model, folder)
     model.photo.front.load_state_dict(front)
-    _undo_reduction(model)
 
 
 def load_towers(model: DualModel, checkpoint: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from index_store.compliance.policy import Policy, load_policy
 from index_store.compliance.texts import TextRule
-from index_store.encoders.captions import CaptionedPhoto, is_named
+from index_store.encoders.captions import CaptionedPhoto, is_named, read_under_age
 from index_store.errors import PolicyError
 from index_store.neural.dual_files import write_atomically
 
@@ -43,16 +43,20 @@ class CaptionRules:
     nameless: frozenset[str] = frozenset()
 
 
-def training_policy(file: Path | None, off: bool) -> Policy | None:
-    """Return the policy that captions are judged by, None where it is switched off.
+def caption_rules(
+    policy_file: Path | None, no_policy: bool, tables: Sequence[Path] = (), nameless: Sequence[str] = ()
+) -> CaptionRules:
+    """Return the rules of a policy's file, of tables of labels, and of sources without names.
 
     Raises:
         PolicyError: the policy is broken, or it is mandatory and was to be switched off.
+        DataError: a table cannot be read.
     """
-    policy = load_policy(file)
-    if off and policy.mandatory:
+    policy = load_policy(policy_file)
+    if no_policy and policy.mandatory:
         raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
-    return None if off else policy
+    left_out = frozenset[str]().union(*(read_under_age(table) for table in tables))
+    return CaptionRules(None if no_policy else policy, left_out, frozenset(nameless))
 
 
 def prepared(photos: Sequence[CaptionedPhoto], rules: CaptionRules, cache: Path | None) -> list[CaptionedPhoto]:

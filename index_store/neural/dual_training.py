@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
@@ -94,34 +95,62 @@ def train_encoder(
         else:
             heads = (model.photo.heads, model.text.heads)
             warm_up(heads, material.still(learning), learning, config, generator, progress)
-    train_jointly(JointTraining(model, learning, config, generator), keeper, config, checkpoints, progress, kept)
+    training = JointTraining(model, learning, config, generator)
+    run_training(training, keeper, (config.epochs, config.batch), checkpoints, progress, kept)
     keeper.put_best_into(model)
     reduce_dimension(model, learning, config.dimension)
     trained = Trained(model, photo_base, text_base, config, family or own_family(photo_base, text_base))
     return write_encoder(trained, sets, material.galleries(measured), output, keeper, started)
 
 
-def train_jointly(
-    training: JointTraining,
+class Resumable(Protocol):
+    """A training that is taken step by step, `steps` to a pass, and can be saved after any."""
+
+    steps: int
+    done: int
+
+    @property
+    def averaged(self) -> DualModel:
+        """The weights that are measured and kept."""
+        ...
+
+    def step(self) -> None:
+        """Learn from one batch."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step hangs on."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        ...
+
+
+def run_training(
+    training: Resumable,
     keeper: Keeper,
-    config: EncoderTraining,
+    size: tuple[int, int],
     checkpoints: Checkpoints,
     progress: Progress,
-    kept: dict[str, object] | None = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> None:
-    """Take all steps, offer the averaged model to the keeper after each pass, and save what is reached now and then."""
+    """Take all steps, offer the averaged model to the keeper after each pass, and save what is reached now and then.
+
+    `size` are the passes and the photos of a batch; `kept` is what a killed training had reached.
+    """
     if kept is not None:
-        training.restore(kept["training"])  # type: ignore[arg-type]
-        keeper.restore(kept["keeper"])  # type: ignore[arg-type]
-    note = "photos, both towers learn"
-    total = config.epochs * training.steps
+        training.restore(kept["training"])
+        keeper.restore(kept["keeper"])
+    epochs, batch = size
+    note, total = "photos learned from", epochs * training.steps
     while training.done < total:
         training.step()
         if ended := training.done % training.steps == 0:
             note = keeper.offer(training.averaged, training.done // training.steps)
         if ended or checkpoints.is_due():
             checkpoints.save({"training": training.state(), "keeper": keeper.state()})
-        progress(training.done * config.batch, total * config.batch, note)
+        progress(training.done * batch, total * batch, note)
 
 
 def own_family(photo_base: PhotoBase, text_base: TextBase) -> str:
