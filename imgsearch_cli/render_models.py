@@ -15,7 +15,7 @@ from imgsearch_cli.writing import printable, render_facts, stdout_console, write
 if TYPE_CHECKING:
     from index_store.compliance.training import PhotoRuleReport
     from index_store.encoders.listing import ListedEncoder
-    from index_store.neural.dual_training import EncoderReport
+    from index_store.neural.dual_writing import EncoderReport
     from index_store.relevance.evaluation import EvaluationReport
     from index_store.relevance.study import Study
     from index_store.relevance.training import TrainingReport
@@ -43,12 +43,12 @@ def render_encoders(encoders: Sequence[ListedEncoder], output_format: str) -> No
 def render_encoder_report(report: EncoderReport) -> None:
     """Write the validation curve of an encoder's training and what was exported."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("epoch", "R@1", "R@5", "R@10", "gallery"):
+    for column in ("epoch", "R@1", "R@5", "R@10", "gallery", "held out of"):
         table.add_column(column, justify="right")
-    shipped = [("exported", report.shipped)] if report.shipped else []
+    shipped = [("exported", recall) for recall in report.shipped]
     for name, recall in [*((str(recall.epoch), recall) for recall in report.curve), *shipped]:
         figures = (f"{value:.3f}" for value in (recall.at_1, recall.at_5, recall.at_10))
-        table.add_row(name, *figures, str(recall.gallery))
+        table.add_row(name, *figures, str(recall.gallery), printable(recall.data))
     console = stdout_console()
     if table.row_count:
         console.print(table)

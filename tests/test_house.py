@@ -15,7 +15,12 @@ ROOT = Path(__file__).parents[1]
 DOORS = {
     "PIL": {"index_store/photos.py", "index_store/neural/dual_data.py"},  # the latter varies photos for training
     "chromadb": {"index_store/store.py", "index_store/chroma_client.py"},
-    "spacy": {"index_store/compliance/lemmas.py", "index_store/neural/word_vectors.py"},  # the latter for its vectors
+    # word_vectors.py for its vectors, dual_texts.py for names of persons
+    "spacy": {
+        "index_store/compliance/lemmas.py",
+        "index_store/neural/word_vectors.py",
+        "index_store/neural/dual_texts.py",
+    },
     "pathspec": {"index_store/finding.py"},
     "filelock": {"index_store/locking.py"},
     "rawpy": {"index_store/raw.py"},

@@ -26,6 +26,8 @@ SENTENCE_CLIP = "sentence-transformers"
 """The two kinds of encoders: those that imgsearch makes, and CLIP or SigLIP models of others."""
 
 CARD_SCHEMA = 1
+PARAMETERS = "parameters"
+"""The card's key for where each ONNX file keeps the parameters that training goes on from."""
 _REPAIR = "reinstall imgsearch-cli, or make the folder again with `imgsearch train encoder`"
 
 

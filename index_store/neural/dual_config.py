@@ -30,7 +30,8 @@ class EncoderTraining:
 
     `validation_share` in [0, 1) is held out by a hash of the photo's name; 0 trains on all photos and measures nothing.
     The weights that are kept are an exponential average over about `averaged_epochs` passes; 0 keeps the last ones.
-    `kept_share` of the weights that training started from is blended into them: see `TUNING`.
+    `kept_share` of the weights that training started from is blended into them: see `TUNING`. `alike` looks at all
+    photos at low resolutions and with JPEG's noise, so that several sets cannot be told apart by their sharpness.
     """
 
     photo_base: str = "efficientnet-lite2"
@@ -38,6 +39,7 @@ class EncoderTraining:
     seed: int = 0
     validation_share: float = 0.05
     views: int = 6
+    alike: bool = False
     heads: int = 2
     head: HeadShape = field(default_factory=HeadShape)
     dimension: int = 384

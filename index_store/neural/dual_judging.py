@@ -12,7 +12,7 @@ from torch import Tensor
 
 from index_store.encoders.captions import CaptionedPhoto
 from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE
-from index_store.neural.dual_data import Tokens, load_photos
+from index_store.neural.dual_data import Maps, Tokens, load_photos
 from index_store.neural.dual_learning import pool_photos, pool_texts
 from index_store.neural.dual_model import DualModel
 
@@ -23,18 +23,27 @@ _PIXEL_BATCH = 20
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Text-to-photo recall at 1, 5 and 10 over a gallery of `gallery` photos, each asked for by all its captions."""
+    """Text-to-photo recall at 1, 5 and 10 over a gallery of `gallery` photos, each asked for by all its captions.
+
+    `data` names the folder that the photos are from.
+    """
 
     epoch: int
     gallery: int
     at_1: float
     at_5: float
     at_10: float
+    data: str = ""
 
     @property
     def total(self) -> float:
         """The sum of the three, by which encoders are compared: each alone is noisier."""
         return self.at_1 + self.at_5 + self.at_10
+
+
+def mean_total(recalls: Sequence[Recall]) -> float:
+    """Return the mean of the recalls' totals: each gallery counts the same, whatever its size."""
+    return sum(recall.total for recall in recalls) / len(recalls)
 
 
 def recall_at(texts: Tensor, photos: Tensor, owner: Tensor) -> tuple[float, float, float]:
@@ -47,9 +56,9 @@ def recall_at(texts: Tensor, photos: Tensor, owner: Tensor) -> tuple[float, floa
 
 
 @torch.no_grad()
-def pool_all_photos(model: DualModel, maps: Tensor) -> Tensor:
+def pool_all_photos(model: DualModel, maps: Maps) -> Tensor:
     """Return the pooled features of all cached maps, in order."""
-    return torch.cat([pool_photos(model, part) for part in torch.split(maps, _BATCH)])
+    return torch.cat([pool_photos(model, part) for part in maps.pieces(_BATCH)])
 
 
 @torch.no_grad()
@@ -66,11 +75,12 @@ def owners(photos: Sequence[CaptionedPhoto]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """The held-out photos as training keeps them: maps, tokens of all their captions, and whose caption each is."""
+    """Held-out photos as training keeps them: maps, tokens of all their captions, and whose caption each is."""
 
-    maps: Tensor
+    maps: Maps
     captions: Tokens
     owner: Tensor
+    data: str = ""
 
     @torch.no_grad()
     def recall(self, model: DualModel, epoch: int) -> Recall:
@@ -79,16 +89,34 @@ class HeldOut:
         model.text.eval()
         photos = model.photo.heads(pool_all_photos(model, self.maps))
         texts = model.text.heads(pool_all_texts(model, self.captions))
-        return Recall(epoch, len(photos), *recall_at(texts, photos, self.owner))
+        return Recall(epoch, len(photos), *recall_at(texts, photos, self.owner), self.data)
 
 
-def exported_recall(folder: Path, photos: Sequence[CaptionedPhoto], captions: Tokens, side: int, epoch: int) -> Recall:
-    """Measure the exported towers on photos opened anew."""
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Held-out photos of a folder, and the tokens of all their captions."""
+
+    data: str
+    photos: Sequence[CaptionedPhoto]
+    captions: Tokens
+
+
+def exported_recalls(folder: Path, galleries: Sequence[Gallery], side: int, epoch: int) -> list[Recall]:
+    """Measure the exported towers on each gallery."""
+    return [
+        exported_recall(folder, gallery.photos, gallery.captions, side, epoch, gallery.data) for gallery in galleries
+    ]
+
+
+def exported_recall(
+    folder: Path, photos: Sequence[CaptionedPhoto], captions: Tokens, side: int, epoch: int, data: str = ""
+) -> Recall:
+    """Measure the exported towers on photos opened again."""
     photo_tower, text_tower = _open(folder / PHOTO_FILE), _open(folder / TEXT_FILE)
     rows = [_run(photo_tower, pixels=load_photos(part, side)) for part in _parts(photos)]
     every = torch.split(torch.arange(len(captions.ids)), _BATCH)
     texts = [_run_texts(text_tower, captions.rows(part)) for part in every]
-    return Recall(epoch, len(photos), *recall_at(torch.cat(texts), torch.cat(rows), owners(photos)))
+    return Recall(epoch, len(photos), *recall_at(torch.cat(texts), torch.cat(rows), owners(photos)), data)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from dataclasses import replace
@@ -21,10 +22,11 @@ CHECKPOINT_FILE = "towers.pt"
 BASES, SHIPPED = "bases", "shipped"
 
 
-def choose_start(name: str) -> tuple[Path | None, EncoderTraining]:
+def choose_start(name: str, release: bool = False) -> tuple[Path | None, EncoderTraining]:
     """Return the folder that training goes on from, None for the bases, and a configuration that fits it.
 
-    `name` is `bases`, `shipped` or an encoder's folder.
+    `name` is `bases`, `shipped` or an encoder's folder. With `release` the configuration is that of a long training on
+    many photos, which the start does not change but for the shape of the towers.
 
     Raises:
         EncoderError: the encoder was not made by `imgsearch train encoder`.
@@ -37,7 +39,7 @@ def choose_start(name: str) -> tuple[Path | None, EncoderTraining]:
     try:
         made = json.loads(card.read_text(encoding="utf-8"))["training"]
         kept = {key: made[key] for key in ("photo_base", "text_base", "heads", "dimension", "train_tokens")}
-        return folder, replace(TUNING, head=HeadShape(**made["head"]), **kept)
+        return folder, replace(EncoderTraining() if release else TUNING, head=HeadShape(**made["head"]), **kept)
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{card}: does not say how the encoder was trained, so training cannot go on from it"
         raise EncoderError(f"{message}; use --start bases") from error
@@ -50,11 +52,21 @@ def load_start(model: DualModel, folder: Path) -> None:
         EncoderError: the folder's towers are of another build.
         WeightsError: the folder holds no towers, or damaged ones.
     """
+    load_trained(model, folder)
+    _undo_reduction(model)
+
+
+def load_trained(model: DualModel, folder: Path) -> None:
+    """Fill the towers with those of an encoder's folder, as `load_start`, with the reduction.
+
+    The front of the photo trunk is never trained: it stays as the base has it, without the rounding of ONNX files.
+    """
+    front = copy.deepcopy(model.photo.front.state_dict())
     if (folder / CHECKPOINT_FILE).exists():
         load_towers(model, folder / CHECKPOINT_FILE)
     else:
         import_towers(model, folder)
-    _undo_reduction(model)
+    model.photo.front.load_state_dict(front)
 
 
 def load_towers(model: DualModel, checkpoint: Path) -> None:

@@ -9,192 +9,153 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
-from index_store.encoders.captions import CaptionedPhoto, held_out, read_captions
-from index_store.encoders.cards import CARD_FILE, PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, WEIGHT_FILES, write_card
-from index_store.errors import DataError, EncoderError
+from index_store.encoders.captions import DataFolder
 from index_store.neural.bases import PhotoBase, TextBase
+from index_store.neural.dual_checkpoint import Checkpoints
 from index_store.neural.dual_config import EncoderTraining
-from index_store.neural.dual_data import Progress, Tokens, feature_maps, load_photos, tokenize
-from index_store.neural.dual_export import export_photo, export_text
-from index_store.neural.dual_judging import (
-    HeldOut,
-    Recall,
-    exported_recall,
-    owners,
-    parity,
-    pool_all_photos,
-    pool_all_texts,
-)
-from index_store.neural.dual_keeping import Keeper, better_one_at
-from index_store.neural.dual_learning import TrainingData, pseudo_features, train_jointly, warm_up
+from index_store.neural.dual_data import Progress
+from index_store.neural.dual_judging import pool_all_photos, pool_all_texts
+from index_store.neural.dual_keeping import Keeper
+from index_store.neural.dual_learning import JointTraining, TrainingData, warm_up
 from index_store.neural.dual_model import DualModel, Heads, PhotoTower, TextTower, fit_reduction
-from index_store.neural.dual_starting import CHECKPOINT_FILE, load_start
+from index_store.neural.dual_sets import Material, digest_of, read_sets, read_validation
+from index_store.neural.dual_starting import load_start
+from index_store.neural.dual_texts import CaptionRules
+from index_store.neural.dual_writing import EncoderReport, Trained, write_encoder
 from index_store.neural.photo_bases import load_photo_base
 from index_store.neural.text_bases import load_text_base
 
-FAMILY = "lite2-minilm"
-CLASS_CAPTIONS = ("a photo of a {}", "a {}", "{}", "a picture of a {}")
-"""What a pseudo photo is captioned with: queries are often as short as this, captions hardly ever."""
-LEAST_PHOTOS = 4
-
-_CALIBRATION_PHOTOS = 200
-_PARITY_PAIRS = 200
-_WARMUP_VIEWS = 2
-"""Plain and mirrored: the warm-up is over before more views would matter."""
-
 
 @dataclass(frozen=True, slots=True)
-class EncoderReport:
-    """What training made: `curve` by epoch and `shipped` by the exported files, empty and None with nothing held out.
+class Places:
+    """What a training reads and writes beside its data.
 
-    `parity` has the least and the mean cosine of each exported tower to its float original.
+    `start` is the encoder's folder that training goes on from, None for the bases. `validation` are folders that are
+    measured on and never trained on. `cache` keeps what is made of photos and captions before they are learned from,
+    `checkpoints` the state of the training itself.
     """
 
-    name: str
-    folder: Path
-    photos: int
-    captions: int
-    seconds: float
-    curve: tuple[Recall, ...]
-    shipped: Recall | None
-    parity: dict[str, dict[str, float]]
+    start: Path | None = None
+    validation: Sequence[Path] = ()
+    cache: Path | None = None
+    checkpoints: Path | None = None
 
 
 def train_encoder(
-    data: Path,
+    data: Sequence[DataFolder],
     output: Path,
     config: EncoderTraining,
     progress: Progress,
-    start: Path | None = None,
+    places: Places = Places(),  # frozen
+    rules: CaptionRules = CaptionRules(),  # noqa: B008  # frozen
     bases: tuple[PhotoBase, TextBase] | None = None,
-    cache: Path | None = None,
+    family: str | None = None,
 ) -> EncoderReport:
     """Train on the captioned photos in `data` and write the encoder's folder `output`.
 
-    `start` is an encoder's folder: its towers go on learning, without a warm-up, from their float originals where the
-    folder has them and else from its ONNX files. `bases` replaces the ones that the configuration names, `cache` keeps
-    what the photo trunk's frozen front makes of the photos. The folder's files are replaced only when all is done.
+    With `places.start`, the towers there go on learning, without a warm-up, from their float originals where the folder
+    has them and else from its ONNX files. `bases` replaces the ones that the configuration names. `family` is the
+    first part of the encoder's name. The folder's files are replaced only when all is done.
 
     Raises:
         DataError: the captions or photos cannot be used.
-        EncoderError: the configuration names a base that is not known, or does not fit the towers in `start`; no epoch
-            was better than `start`; or the encoder in `output` is better.
-        WeightsError: `start` holds no towers.
+        EncoderError: the configuration names a base that is not known, or does not fit the towers to start from or the
+            checkpoint; no epoch was better than the start; or the encoder in `output` is better.
+        WeightsError: `places.start` holds no towers.
         MissingExtraError: a package of the `train` extra is not installed.
     """
     started = time.monotonic()
-    training, validation = _split(read_captions(data), config.validation_share, data)
+    sets = read_sets(data, config.validation_share, rules, places.cache)
+    measured = [*sets, *read_validation(places.validation)]
     photo_base, text_base = bases or (load_photo_base(config.photo_base), load_text_base(config.text_base))
     config = replace(config, train_tokens=min(config.train_tokens, text_base.max_tokens))
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     model = build_towers(photo_base, text_base, config)
-    if start:
-        load_start(model, start)
-    material = _Material(model, photo_base, text_base, config, progress, cache)
-    learning = material.to_learn_from(training)
-    held = material.held_out(validation) if validation else None
+    if places.start:
+        load_start(model, places.start)
+    checkpoints = Checkpoints(places.checkpoints, {"data": digest_of(measured), "training": asdict(config)})
+    kept = checkpoints.load()
+    material = Material(model, photo_base, text_base, config, progress, places.cache)
+    learning = material.to_learn_from(sets)
 
-    keeper = Keeper(model, held, config.kept_share)
-    if start:
-        keeper.measure_start(model)
-    else:
-        _warm_heads(model, learning, config, generator, progress)
-    train_jointly(model, learning, config, generator, progress, keeper.offer)
+    keeper = Keeper(model, material.held_out(measured), config.kept_share)
+    if kept is None:
+        if places.start:
+            keeper.measure_start(model)
+        else:
+            heads = (model.photo.heads, model.text.heads)
+            warm_up(heads, material.still(learning), learning, config, generator, progress)
+    training = JointTraining(model, learning, config, generator)
+    run_training(training, keeper, (config.epochs, config.batch), checkpoints, progress, kept)
     keeper.put_best_into(model)
-    _reduce(model, learning, config.dimension)
-    return write_encoder(model, training, validation, (photo_base, text_base), config, output, keeper, started)
+    reduce_dimension(model, learning, config.dimension)
+    trained = Trained(model, photo_base, text_base, config, family or own_family(photo_base, text_base))
+    return write_encoder(trained, sets, material.galleries(measured), output, keeper, started)
 
 
-def write_encoder(
-    model: DualModel,
-    training: Sequence[CaptionedPhoto],
-    validation: list[CaptionedPhoto],
-    bases: tuple[PhotoBase, TextBase],
-    config: EncoderTraining,
-    output: Path,
+class Resumable(Protocol):
+    """A training that is taken step by step, `steps` to a pass, and can be saved after any."""
+
+    steps: int
+    done: int
+
+    @property
+    def averaged(self) -> DualModel:
+        """The weights that are measured and kept."""
+        ...
+
+    def step(self) -> None:
+        """Learn from one batch."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step hangs on."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        ...
+
+
+def run_training(
+    training: Resumable,
     keeper: Keeper,
-    started: float,
-) -> EncoderReport:
-    """Export trained towers, measure the exported files, and put them with their card and the towers into `output`."""
-    photo_base, text_base = bases
-    with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
-        folder = Path(scratch)
-        step = max(1, len(training) // _CALIBRATION_PHOTOS)
-        calibration = load_photos(training[::step][:_CALIBRATION_PHOTOS], photo_base.exported_side)
-        export_text(model.text.eval(), folder / TEXT_FILE)
-        export_photo(model.photo.eval(), folder / PHOTO_FILE, calibration)
-        shutil.copyfile(text_base.tokenizer, folder / TOKENIZER_FILE)
+    size: tuple[int, int],
+    checkpoints: Checkpoints,
+    progress: Progress,
+    kept: Mapping[str, Any] | None = None,
+) -> None:
+    """Take all steps, offer the averaged model to the keeper after each pass, and save what is reached now and then.
 
-        examples = (validation or training)[:_PARITY_PAIRS]
-        firsts = tokenize([photo.captions[0] for photo in examples], text_base.tokenizer, text_base.max_tokens)
-        agreement = parity(model, examples, firsts, photo_base.exported_side, folder)
-        shipped = better = None
-        if validation:
-            captions = tokenize(_captions(validation), text_base.tokenizer, text_base.max_tokens)
-            shipped = exported_recall(folder, validation, captions, photo_base.exported_side, keeper.best_epoch)
-            better = better_one_at(output, validation, captions, shipped)
-        seconds, captions_seen = time.monotonic() - started, len(_captions(training))
-        facts = {
-            "dimension": len(model.photo.heads.reduction.T),
-            "photo_input": {"side": photo_base.exported_side, "squash": True},
-            "max_tokens": text_base.max_tokens,
-            "bases": {"photo": photo_base.name, "text": text_base.name},
-            "licences": {photo_base.name: photo_base.licence, text_base.name: text_base.licence},
-            "training": asdict(config),
-            "data": {
-                "photos": len(training),
-                "captions": captions_seen,
-                "held_out_photos": len(validation),
-            },
-            "validation": asdict(shipped) if shipped else None,
-            "curve": [asdict(point) for point in keeper.curve],
-            "parity_cosine": agreement,
-            "seconds": round(seconds),
-        }
-        card = write_card(folder, _family(photo_base, text_base), facts)
-        torch.save({"photo": model.photo.state_dict(), "text": model.text.state_dict()}, folder / CHECKPOINT_FILE)
-        place = output.with_name(f"{output.name}-not-better") if better else output
-        place.mkdir(exist_ok=True)
-        for name in (*WEIGHT_FILES, CHECKPOINT_FILE, CARD_FILE):  # the card last: it vouches for the others
-            shutil.move(folder / name, place / name)
-    if better and shipped:
-        raise EncoderError(
-            f"{output}: the encoder there finds more of the {better.gallery} held-out photos "
-            f"(R@1 {better.at_1:.3f} to {shipped.at_1:.3f}) and stays; the new one is in {place}"
-        )
-    return EncoderReport(
-        card.name, output, len(training), captions_seen, seconds, tuple(keeper.curve), shipped, agreement
-    )
+    `size` are the passes and the photos of a batch; `kept` is what a killed training had reached.
+    """
+    if kept is not None:
+        training.restore(kept["training"])
+        keeper.restore(kept["keeper"])
+    epochs, batch = size
+    note, total = "photos learned from", epochs * training.steps
+    while training.done < total:
+        training.step()
+        if ended := training.done % training.steps == 0:
+            note = keeper.offer(training.averaged, training.done // training.steps)
+        if ended or checkpoints.is_due():
+            checkpoints.save({"training": training.state(), "keeper": keeper.state()})
+        progress(training.done * batch, total * batch, note)
 
 
-def _split(
-    photos: Sequence[CaptionedPhoto], share: float, data: Path
-) -> tuple[list[CaptionedPhoto], list[CaptionedPhoto]]:
-    training = [photo for photo in photos if not held_out(photo.image, share)]
-    validation = [photo for photo in photos if held_out(photo.image, share)]
-    if len(training) < LEAST_PHOTOS:
-        raise DataError(f"{data}: {len(training)} photos are left to train on; {LEAST_PHOTOS} are the least")
-    return training, validation
-
-
-def _family(photo_base: PhotoBase, text_base: TextBase) -> str:
-    """Return the first part of the encoder's name: that of the encoder that ships, or the names of other bases."""
-    shipped = EncoderTraining()
-    if (photo_base.name, text_base.name) == (shipped.photo_base, shipped.text_base):
-        return FAMILY
-    return re.sub(r"[^\w.-]+", "-", f"{photo_base.name}-{text_base.name}", flags=re.ASCII)
+def own_family(photo_base: PhotoBase, text_base: TextBase) -> str:
+    """Return the first part of an encoder's name: the bases, and that it is no release of what ships."""
+    return re.sub(r"[^\w.-]+", "-", f"own-{photo_base.name}-{text_base.name}", flags=re.ASCII)
 
 
 def build_towers(photo_base: PhotoBase, text_base: TextBase, config: EncoderTraining) -> DualModel:
@@ -206,63 +167,8 @@ def build_towers(photo_base: PhotoBase, text_base: TextBase, config: EncoderTrai
     return DualModel(photo.eval(), TextTower(text_base.bert, text_heads).eval())
 
 
-@dataclass(frozen=True, slots=True)
-class _Material:
-    """Turns captioned photos into what training reads: the photos' maps and the captions' tokens."""
-
-    model: DualModel
-    photo_base: PhotoBase
-    text_base: TextBase
-    config: EncoderTraining
-    progress: Progress
-    cache: Path | None
-
-    def to_learn_from(self, photos: Sequence[CaptionedPhoto]) -> TrainingData:
-        """Return all views of the photos, their captions, and the pseudo photos with theirs."""
-        maps = self._maps(photos, self.config.views)
-        counts = torch.tensor([len(photo.captions) for photo in photos])
-        captions = self._tokens(_captions(photos))
-        classes = [caption.format(name) for name in self.photo_base.class_names for caption in CLASS_CAPTIONS]
-        pooled = pool_all_photos(self.model, maps[0])
-        return TrainingData(
-            maps=maps,
-            captions=captions,
-            first_caption=torch.cat([torch.tensor([0]), counts.cumsum(dim=0)]),
-            pseudo_features=pseudo_features(self.photo_base.classifier, pooled, self.photo_base.pooled_range),
-            class_captions=self._tokens(classes or ["a photo"]),  # a stand-in, which is never drawn
-            pooled_photos=pooled,
-            pooled_captions=pool_all_texts(self.model, captions),
-            mask_token=self.text_base.mask_token,
-            special_tokens=self.text_base.special_tokens,
-        )
-
-    def held_out(self, photos: Sequence[CaptionedPhoto]) -> HeldOut:
-        """Return the plain view of the photos, and all their captions."""
-        return HeldOut(self._maps(photos, 1)[0], self._tokens(_captions(photos)), owners(photos))
-
-    def _maps(self, photos: Sequence[CaptionedPhoto], views: int) -> list[Tensor]:
-        side, seed = self.photo_base.side, self.config.seed
-        return feature_maps(self.model.photo, photos, side, views, seed, self.progress, self.cache)
-
-    def _tokens(self, texts: Sequence[str]) -> Tokens:
-        return tokenize(texts, self.text_base.tokenizer, self.config.train_tokens)
-
-
-def _warm_heads(
-    model: DualModel, data: TrainingData, config: EncoderTraining, generator: torch.Generator, progress: Progress
-) -> None:
-    views = [data.pooled_photos, *(pool_all_photos(model, maps) for maps in data.maps[1:_WARMUP_VIEWS])]
-    class_texts = pool_all_texts(model, data.class_captions)
-    heads = (model.photo.heads, model.text.heads)
-    warm_up(heads, (views, class_texts), data, config, generator, progress)
-
-
-def _captions(photos: Sequence[CaptionedPhoto]) -> list[str]:
-    return [caption for photo in photos for caption in photo.captions]
-
-
 @torch.no_grad()
-def _reduce(model: DualModel, data: TrainingData, dimension: int) -> None:
+def reduce_dimension(model: DualModel, data: TrainingData, dimension: int) -> None:
     """Fit the reduction on the training photos and the first caption of each, and put it into both towers."""
     model.photo.eval()
     model.text.eval()

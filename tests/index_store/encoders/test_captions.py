@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_store.encoders.captions import CaptionedPhoto, held_out, read_captions
+from index_store.encoders.captions import (
+    CaptionedPhoto,
+    DataFolder,
+    held_out,
+    is_named,
+    parse_data,
+    read_captions,
+    read_under_age,
+)
 from index_store.errors import DataError
 
 
@@ -89,3 +97,58 @@ def test_a_larger_share_holds_all_of_a_smaller_one(image: str, one: float, other
 def test_about_the_asked_share_is_held_out() -> None:
     held = sum(held_out(f"{number}.jpg", 0.15) for number in range(10_000))
     assert 1400 < held < 1600
+
+
+def test_the_source_is_read_where_there_is_one(tmp_path: Path) -> None:
+    table = "image\tcaption_id\tcaption\tsource\na.jpg\ta.jpg#0\ta cat\tweb\nb.jpg\tb.jpg#0\ta dog\n"
+    found = read_captions(write(tmp_path, table, "a.jpg", "b.jpg"))
+    assert [(photo.captions, photo.source) for photo in found] == [(("a cat",), "web"), (("a dog",), "")]
+
+
+def test_a_row_with_more_cells_than_the_header_lends_no_source(tmp_path: Path) -> None:
+    (found,) = read_captions(write(tmp_path, "image\tcaption\na.jpg\ta cat\tweb\tand more\n", "a.jpg"))
+    assert (found.captions, found.source) == (("a cat",), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("photos", DataFolder(Path("photos"))),
+        ("photos:2", DataFolder(Path("photos"), 2.0)),
+        ("photos:0.5:0.1", DataFolder(Path("photos"), 0.5, 0.1)),
+        ("photos:1:0", DataFolder(Path("photos"), 1.0, 0.0)),
+        ("my:photos", DataFolder(Path("my:photos"))),
+        ("my:photos:3", DataFolder(Path("my:photos"), 3.0)),
+        (r"C:\photos", DataFolder(Path(r"C:\photos"))),
+    ],
+)
+def test_data_may_have_a_weight_and_a_share_to_hold_out(text: str, read: DataFolder) -> None:
+    assert parse_data(text) == read
+
+
+def test_a_folder_that_is_there_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "of:2019").mkdir()
+    assert parse_data(str(tmp_path / "of:2019")) == DataFolder(tmp_path / "of:2019")
+    assert parse_data(f"{tmp_path / 'of:2019'}:3") == DataFolder(tmp_path / "of:2019", 3.0)
+
+
+@pytest.mark.parametrize("text", ["photos:0", "photos:-1", "photos:nan", "photos:inf", "photos:1:1", "photos:1:-0.1"])
+def test_numbers_out_of_range_are_refused(text: str) -> None:
+    with pytest.raises(DataError, match=r"is not (above 0|in \[0, 1\)); write DATA:"):
+        parse_data(text)
+
+
+def test_labels_name_the_photos_of_children(tmp_path: Path) -> None:
+    table = tmp_path / "labels.tsv"
+    table.write_text("image\tunder16\tperson\nset/a.jpg\tyes\tyes\nset/b.jpg\tperhaps\tyes\nset/c.jpg\tno\tno\n")
+    ends = read_under_age(table)
+    assert ends == {"set/a.jpg"}
+    assert is_named(Path("/data/set/a.jpg"), ends)
+    assert not is_named(Path("/data/other-set/a.jpg"), ends)
+    assert not is_named(Path("/data/set/b.jpg"), ends)
+
+
+def test_a_table_of_labels_without_its_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.tsv").write_text("image\tage\n")
+    with pytest.raises(DataError, match="labels.tsv:1: has no column 'under16'; found image, age"):
+        read_under_age(tmp_path / "labels.tsv")

@@ -21,6 +21,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from imgsearch_cli.commands.train_encoder import encoder as train_command  # noqa: E402
 from index_store.encoders import load_photo_encoder, load_text_encoder  # noqa: E402
+from index_store.encoders.captions import DataFolder  # noqa: E402
 from index_store.errors import EncoderError, WeightsError  # noqa: E402
 from index_store.neural import photo_bases, resnet, text_bases, word_vectors  # noqa: E402
 from index_store.neural.bases import PhotoBase, TextBase  # noqa: E402
@@ -137,7 +138,7 @@ def trained_card(folder: Path, photo: PhotoBase | str | None = None, text: TextB
         load_photo_base(photo) if isinstance(photo, str) else photo or tiny_photo,
         load_text_base(text) if isinstance(text, str) else text or tiny_text,
     )
-    train_encoder(colour_data(folder / "data"), folder / "made", STEPS, silent, bases=bases)
+    train_encoder([DataFolder(colour_data(folder / "data"))], folder / "made", STEPS, silent, bases=bases)
     card = json.loads((folder / "made" / "card.json").read_text(encoding="utf-8"))
     side = card["photo_input"]["side"]
     photos = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)

@@ -17,18 +17,18 @@ from PIL import Image  # noqa: E402
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
 
 from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder  # noqa: E402
-from index_store.encoders.captions import read_captions  # noqa: E402
+from index_store.encoders.captions import DataFolder, read_captions  # noqa: E402
 from index_store.errors import DataError, EncoderError, WeightsError  # noqa: E402
-from index_store.neural import dual_training  # noqa: E402
+from index_store.neural import dual_writing  # noqa: E402
 from index_store.neural.bases import PhotoBase, TextBase  # noqa: E402
 from index_store.neural.dual_config import EncoderTraining, HeadShape  # noqa: E402
-from index_store.neural.dual_data import Tokens, feature_maps, load_photos, load_view, tokenize  # noqa: E402
-from index_store.neural.dual_judging import Recall, recall_at  # noqa: E402
-from index_store.neural.dual_keeping import Keeper, better_one_at  # noqa: E402
+from index_store.neural.dual_data import Tokens, Views, feature_maps, load_photos, load_view, tokenize  # noqa: E402
+from index_store.neural.dual_judging import Gallery, Recall, recall_at  # noqa: E402
+from index_store.neural.dual_keeping import Keeper, better_ones_at  # noqa: E402
 from index_store.neural.dual_learning import contrastive_loss, drop_words, pseudo_features  # noqa: E402
 from index_store.neural.dual_model import DualModel, fit_reduction  # noqa: E402
 from index_store.neural.dual_starting import choose_start, load_start  # noqa: E402
-from index_store.neural.dual_training import build_towers, train_encoder  # noqa: E402
+from index_store.neural.dual_training import Places, build_towers, train_encoder  # noqa: E402
 from index_store.neural.torchvision_shim import declare_missing_operators  # noqa: E402
 
 SIDE = 32
@@ -117,8 +117,10 @@ class Scripted:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training")
-    report = train_encoder(colour_data(folder / "data"), folder / "made", TINY, silent, bases=tiny_bases(folder))
-    assert (report.photos, report.captions, report.shipped, report.curve) == (8, 16, None, ())
+    report = train_encoder(
+        [DataFolder(colour_data(folder / "data"))], folder / "made", TINY, silent, bases=tiny_bases(folder)
+    )
+    assert (report.photos, report.captions, report.shipped, report.curve) == (8, 16, (), ())
     return folder / "made"
 
 
@@ -138,25 +140,36 @@ def test_export_agrees_with_the_towers_it_was_made_from(trained: Path) -> None:
 def test_card_names_the_training_and_the_fingerprint(trained: Path) -> None:
     card = encoder_card(str(trained))
     facts = json.loads((trained / "card.json").read_text(encoding="utf-8"))
-    assert card.name == f"tiny-tiny-{card.fingerprint[:8]}"
+    assert card.name == f"own-tiny-tiny-{card.fingerprint[:8]}"
     assert (card.dimension, card.photo_input.side) == (16, SIDE)
     assert facts["training"]["seed"] == 3
-    assert facts["data"] == {"photos": 8, "captions": 16, "held_out_photos": 0}
+    assert facts["data"] == {
+        "photos": 8,
+        "captions": 16,
+        "held_out_photos": 0,
+        "sets": {"data": {"photos": 8, "weight": 1.0}},
+    }
 
 
 def test_held_out_photos_are_measured_after_every_epoch(tmp_path: Path) -> None:
     config = replace(TINY, validation_share=0.4, warmup_epochs=1)
     report = train_encoder(
-        colour_data(tmp_path / "data"), tmp_path / "made", config, silent, bases=tiny_bases(tmp_path)
+        [DataFolder(colour_data(tmp_path / "data"))], tmp_path / "made", config, silent, bases=tiny_bases(tmp_path)
     )
     assert [point.epoch for point in report.curve] == [1, 2]
-    assert report.shipped is not None
-    assert report.photos + report.shipped.gallery == 8
+    assert report.photos + report.shipped[0].gallery == 8
 
 
 def test_training_goes_on_from_a_folder_made_before(trained: Path, tmp_path: Path) -> None:
     data, bases = colour_data(tmp_path / "data"), tiny_bases(tmp_path)
-    report = train_encoder(data, tmp_path / "made", replace(TINY, epochs=1), silent, start=trained, bases=bases)
+    report = train_encoder(
+        [DataFolder(data)],
+        tmp_path / "made",
+        replace(TINY, epochs=1),
+        silent,
+        places=Places(start=trained),
+        bases=bases,
+    )
     texts = load_text_encoder(str(report.folder)).encode_texts([f"a {name} wall" for name in COLOURS])
     photos = [np.full((SIDE, SIDE, 3), colour, dtype=np.uint8) for colour in COLOURS.values()]
     found = (texts @ load_photo_encoder(str(report.folder)).encode_photos(photos).T).argmax(axis=1)
@@ -166,9 +179,16 @@ def test_training_goes_on_from_a_folder_made_before(trained: Path, tmp_path: Pat
 def test_a_start_of_another_build_is_refused(trained: Path, tmp_path: Path) -> None:
     data, bases = colour_data(tmp_path / "data"), tiny_bases(tmp_path)
     with pytest.raises(EncoderError, match=r"towers\.pt: does not fit this configuration"):
-        train_encoder(data, tmp_path / "made", replace(TINY, heads=3), silent, start=trained, bases=bases)
-    with pytest.raises(WeightsError, match=r"photo\.onnx: cannot be read as an encoder's ONNX file"):
-        train_encoder(data, tmp_path / "made", TINY, silent, start=tmp_path, bases=bases)
+        train_encoder(
+            [DataFolder(data)],
+            tmp_path / "made",
+            replace(TINY, heads=3),
+            silent,
+            places=Places(start=trained),
+            bases=bases,
+        )
+    with pytest.raises(WeightsError, match=r"card\.json: cannot be read as an encoder's card"):
+        train_encoder([DataFolder(data)], tmp_path / "made", TINY, silent, places=Places(start=tmp_path), bases=bases)
 
 
 def test_training_goes_on_from_the_files_that_ship_alone(trained: Path, tmp_path: Path) -> None:
@@ -185,13 +205,15 @@ def test_training_goes_on_from_the_files_that_ship_alone(trained: Path, tmp_path
         text_cosine = (from_floats.text(tokens.ids, tokens.mask) * from_files.text(tokens.ids, tokens.mask)).sum()
     assert float(photo_cosines.min()) > 0.99
     assert float(text_cosine) > 0.99
-    report = train_encoder(data, tmp_path / "made", replace(TINY, epochs=1), silent, start=start, bases=bases)
+    report = train_encoder(
+        [DataFolder(data)], tmp_path / "made", replace(TINY, epochs=1), silent, places=Places(start=start), bases=bases
+    )
     assert report.photos == 8
 
 
 def test_files_of_other_towers_are_no_start(trained: Path, tmp_path: Path) -> None:
     (start := tmp_path / "start").mkdir()
-    for name in ("photo.onnx", "text.onnx"):
+    for name in ("photo.onnx", "text.onnx", "card.json"):
         shutil.copy(trained / name, start)
     model = build_towers(*tiny_bases(tmp_path), replace(TINY, heads=3))
     with pytest.raises(EncoderError, match=r"photo\.onnx: has no heads\.heads\.2\.\S+, which these bases need"):
@@ -201,7 +223,7 @@ def test_files_of_other_towers_are_no_start(trained: Path, tmp_path: Path) -> No
 def test_the_exported_tower_may_look_at_larger_photos_than_training_did(tmp_path: Path) -> None:
     photo, text = tiny_bases(tmp_path)
     bases = replace(photo, index_side=SIDE + 16), text
-    report = train_encoder(colour_data(tmp_path / "data"), tmp_path / "made", TINY, silent, bases=bases)
+    report = train_encoder([DataFolder(colour_data(tmp_path / "data"))], tmp_path / "made", TINY, silent, bases=bases)
     assert encoder_card(str(report.folder)).photo_input.side == SIDE + 16
     assert report.parity["photo"]["least"] >= 0.99
     photos = [np.full((SIDE + 16, SIDE + 16, 3), colour, dtype=np.uint8) for colour in COLOURS.values()]
@@ -212,7 +234,7 @@ def test_the_exported_tower_may_look_at_larger_photos_than_training_did(tmp_path
 
 def test_the_best_epoch_is_kept_and_not_the_last() -> None:
     model = two_numbers(0.0)
-    keeper = Keeper(model, Scripted([0.2, 0.6, 0.4]), kept_share=0.0)
+    keeper = Keeper(model, [Scripted([0.2, 0.6, 0.4])], kept_share=0.0)
     for epoch in (1, 2, 3):
         keeper.offer(two_numbers(float(epoch)), epoch)
     keeper.put_best_into(model)
@@ -222,7 +244,7 @@ def test_the_best_epoch_is_kept_and_not_the_last() -> None:
 
 def test_half_of_the_start_stays_in_what_is_kept() -> None:
     model = two_numbers(1.0)
-    keeper = Keeper(model, Scripted([0.1, 0.2]), kept_share=0.5)
+    keeper = Keeper(model, [Scripted([0.1, 0.2])], kept_share=0.5)
     keeper.measure_start(model)
     keeper.offer(two_numbers(4.0), 1)
     keeper.put_best_into(model)
@@ -231,7 +253,7 @@ def test_half_of_the_start_stays_in_what_is_kept() -> None:
 
 def test_training_that_brings_nothing_writes_nothing() -> None:
     model = two_numbers(1.0)
-    keeper = Keeper(model, Scripted([0.5, 0.5]), kept_share=0.5)
+    keeper = Keeper(model, [Scripted([0.5, 0.5])], kept_share=0.5)
     keeper.measure_start(model)
     keeper.offer(two_numbers(4.0), 1)
     with pytest.raises(EncoderError, match=r"no epoch finds more of the 7 held-out photos .* nothing was written"):
@@ -241,12 +263,12 @@ def test_training_that_brings_nothing_writes_nothing() -> None:
 def test_a_better_encoder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, made = colour_data(tmp_path / "data"), tmp_path / "made"
     config = replace(TINY, validation_share=0.4)
-    first = train_encoder(data, made, config, silent, bases=tiny_bases(tmp_path))
-    monkeypatch.setattr(dual_training, "better_one_at", lambda *_: replace(first.shipped, at_1=1.0))
+    first = train_encoder([DataFolder(data)], made, config, silent, bases=tiny_bases(tmp_path))
+    monkeypatch.setattr(dual_writing, "better_ones_at", lambda *_: [replace(first.shipped[0], at_1=1.0)])
     with pytest.raises(
         EncoderError, match=r"finds more of the \d held-out photos .* the new one is in .*made-not-better"
     ):
-        train_encoder(data, made, replace(config, seed=4), silent, bases=tiny_bases(tmp_path))
+        train_encoder([DataFolder(data)], made, replace(config, seed=4), silent, bases=tiny_bases(tmp_path))
     assert encoder_card(str(made)).name == first.name
     assert encoder_card(str(tmp_path / "made-not-better")).name != first.name
 
@@ -254,24 +276,24 @@ def test_a_better_encoder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_encoder_in_the_output_is_measured_on_the_same_photos(trained: Path, tmp_path: Path) -> None:
     photos = read_captions(colour_data(tmp_path / "data"))
     captions = tokenize([text for photo in photos for text in photo.captions], trained / "tokenizer.json", 64)
+    galleries = [Gallery("data", photos, captions)]
     worst, best = Recall(1, 8, 0.0, 0.0, 0.0), Recall(1, 8, 1.0, 1.0, 1.0)
-    assert better_one_at(trained, photos, captions, best) is None
-    assert better_one_at(tmp_path / "nothing", photos, captions, worst) is None
-    better = better_one_at(trained, photos, captions, worst)
-    assert better is not None
+    assert better_ones_at(trained, galleries, [best]) == []
+    assert better_ones_at(tmp_path / "nothing", galleries, [worst]) == []
+    (better,) = better_ones_at(trained, galleries, [worst])
     assert better.at_5 == 1.0
 
 
 def test_the_frozen_front_runs_once_for_each_view(tmp_path: Path) -> None:
     photos, cache = read_captions(colour_data(tmp_path / "data")), tmp_path / "cache"
     tower = build_towers(*tiny_bases(tmp_path), TINY).photo
-    first = feature_maps(tower, photos, SIDE, 3, 0, silent, cache)
+    first = feature_maps(tower, [photos], Views(SIDE, 3), silent, cache)
     assert len(list(cache.iterdir())) == 3
     tower.maps = None  # type: ignore[method-assign,assignment]  # whoever ran the front now would fail
-    again = feature_maps(tower, photos, SIDE, 3, 0, silent, cache)
-    assert all(torch.equal(old, new) for old, new in zip(first, again, strict=True))
+    again = feature_maps(tower, [photos], Views(SIDE, 3), silent, cache)
+    assert all(torch.equal(old[row], new[row]) for old, new in zip(first, again, strict=True) for row in range(8))
     with pytest.raises(TypeError):
-        feature_maps(tower, photos[1:], SIDE, 1, 0, silent, cache)
+        feature_maps(tower, [photos[1:]], Views(SIDE, 1), silent, cache)
 
 
 def test_a_start_that_ships_decides_the_shape_of_the_towers() -> None:
@@ -284,13 +306,17 @@ def test_a_start_that_ships_decides_the_shape_of_the_towers() -> None:
 
 def test_an_unknown_base_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="no photo base is called vgg: choose from efficientnet-lite2"):
-        train_encoder(colour_data(tmp_path / "data"), tmp_path / "made", EncoderTraining(photo_base="vgg"), silent)
+        train_encoder(
+            [DataFolder(colour_data(tmp_path / "data"))], tmp_path / "made", EncoderTraining(photo_base="vgg"), silent
+        )
     assert not (tmp_path / "made").exists()
 
 
 def test_too_few_photos_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="0 photos are left to train on; 4 are the least"):
-        train_encoder(colour_data(tmp_path / "data"), tmp_path, EncoderTraining(validation_share=1.0), silent)
+        train_encoder(
+            [DataFolder(colour_data(tmp_path / "data"))], tmp_path, EncoderTraining(validation_share=1.0), silent
+        )
 
 
 def test_loss_of_two_orthogonal_pairs_is_what_the_formula_gives() -> None:
