@@ -13,11 +13,12 @@ from typing import Any
 
 from index_store.compliance import policy as policies
 from index_store.compliance.lemmas import english_words, inflected
-from index_store.compliance.normalising import Spelling
-from index_store.compliance.texts import regular_plural
+from index_store.compliance.spelling import Spelling
+from index_store.compliance.texts import is_gluable, regular_plural
 
 # Names and slang that WordNet lacks.
-_MORE_REAL_WORDS = ["cassie", "chile", "girlz", "keens", "ladie", "minot"]
+_MORE_REAL_WORDS = ["cassie", "chile", "keens", "ladie", "minot", "kidd", "ladd", "todd", "babb", "sonny", "boyfriends", "girlfriends"]
+_MORE_REAL_WORDS += ["childress", "childers", "babybel", "girlguides", "playboys", "showgirls"]
 
 
 def compile_policy() -> dict[str, Any]:
@@ -32,14 +33,30 @@ def compile_policy() -> dict[str, Any]:
         "digest": policies.digest_of(source),
         "content": content,
         "forms": forms,
+        "compounds": _words_with({form for lemma in lemmas for form in forms[lemma] if is_gluable(form)}),
         "real_words": _real_words_near({form for lemma in lemmas for form in forms[lemma]}),
     }
 
 
 def _real_words_near(listed: set[str]) -> list[str]:
     spelling = Spelling(listed, ())
-    known = {form for kind, word in english_words() for form in _with_endings(kind, word)} | set(_MORE_REAL_WORDS)
-    return sorted(word for word in known - listed if word.isalpha() and spelling.meant(word))
+    return sorted(
+        word for word in _known() - listed if word.isalpha() and (spelling.meant(word) or spelling.drawn_out(word))
+    )
+
+
+def _words_with(listed: set[str]) -> list[str]:
+    """Return the English words, "cowboy" or "babysitter", that begin or end with a listed form and are no two words."""
+    return sorted(
+        word
+        for word in _known() - listed
+        if len(word) >= 7 and any(word.startswith(form) or word.endswith(form) for form in listed)
+    )
+
+
+def _known() -> set[str]:
+    words = {form for kind, word in english_words() for form in _with_endings(kind, word)} | set(_MORE_REAL_WORDS)
+    return {word for word in words if word.isalpha()}
 
 
 def _with_endings(kind: str, word: str) -> Iterable[str]:

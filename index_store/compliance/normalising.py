@@ -1,83 +1,105 @@
-"""Bring a text into the plain form that the rule for texts reads: case, Unicode look-alikes, hyphens, misspellings.
+"""Bring a text, once, into the form that is checked and encoded: what a tokenizer would drop is dropped here.
 
-Standard library only.
+The encoder's tokenizer (uncased WordPiece) leaves out control and format characters and strips accents, so it reads
+words in texts in which a plain comparison of letters sees none. What `normalise` returns is the only text that the
+rule reads and that is encoded. Ordinary texts keep their words: accents that a language writes stay, and so do letters of
+other alphabets. Standard library only.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
-WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-"""A word: letters of any alphabet, with at most one apostrophe inside."""
+MAX_CHARACTERS = 10_000
+"""What is longer is cut; no encoder reads more than a few hundred words."""
 
-_CYRILLIC_LOOKALIKES = str.maketrans("асеорхукіѕіјһԁтмнв", "aceopxykisijhdtmhb")
-_APOSTROPHES = str.maketrans("‘’ʼ`´‐‑‒–—−", "'''''------")
-_SPACED_LETTERS = re.compile(r"(?<!\w)(?:[^\W\d_][ .*_-]){3,}[^\W\d_](?!\w)")
-_SHORTENED_YEARS = re.compile(r"\b(\d{1,3})\s*-?\s*(?:y/o|yo|y\.o\.?|yrs?[ .-]+old|yr[ -]olds?)(?!\w)")
+_SPACES = str.maketrans("\t\n\r", "   ")
+_BLANKS = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters by their category, but they show nothing."""
+
+_TO_LATIN = str.maketrans(
+    "асеорхукіѕјһԁԛԝтмнвАВЕКМНОРСТХУІЅЈ" + "αβγεζικνορςτυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "օսոց",
+    "aceopxykisjhdqwtmhbABEKMHOPCTXYISJ" + "abyezikvopstuxwABEZHIKMNOPTYX" + "ounq",
+)
+"""Letters that look like one Latin letter; those that stand for several are left to `spelling.py`."""
+_TO_CYRILLIC = str.maketrans("aceopxykmtiABCEHKMOPTXY", "асеорхукмтіАВСЕНКМОРТХУ")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_NAMED_LATIN = re.compile(
+    r"(?:LATIN LETTER SMALL CAPITAL|LATIN SMALL LETTER SCRIPT|LATIN SMALL LETTER (?:ALPHA)|MODIFIER LETTER SMALL(?: CAPITAL)?"
+    r"|NEGATIVE (?:SQUARED|CIRCLED) LATIN CAPITAL LETTER|TURNED LATIN SMALL LETTER)(?: ([A-Z]))?$"
+)
 
 
-def plain(text: str) -> str:
-    """Return the text in lower case with Unicode variants, look-alike letters and spaced letters resolved."""
-    text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
-    if not text.isascii():
-        text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
-        text = re.sub(r"\w+", lambda word: _one_alphabet(word.group()), text.lower())
-    text = _SPACED_LETTERS.sub(lambda run: re.sub(r"[ .*_-]", "", run.group()), text.lower())
-    return _SHORTENED_YEARS.sub(r"\1 year old", text)
+class Normalised(NamedTuple):
+    """A text as it is checked and encoded, and whether its end was cut off."""
+
+    text: str
+    cut: bool
+
+
+def normalise(text: str) -> Normalised:
+    """Return the text in compatibility form, without what shows nothing, its mixed alphabets made one; see the module.
+
+    It is at most MAX_CHARACTERS long, and normalising it again changes nothing.
+    """
+    cut = len(text) > MAX_CHARACTERS
+    text = text[:MAX_CHARACTERS].translate(_SPACES)
+    if not (text.isascii() and text.isprintable()):
+        text = _plain_unicode(text)
+        cut, text = cut or len(text) > MAX_CHARACTERS, text[:MAX_CHARACTERS]
+    return Normalised(" ".join(text.split()), cut)
+
+
+def _plain_unicode(text: str) -> str:
+    shown = "".join(map(_shown, unicodedata.normalize("NFKD", text)))
+    composed = unicodedata.normalize("NFC", shown)
+    kept: list[str] = []
+    base = ""
+    for letter in composed:
+        if unicodedata.category(letter)[0] != "M":
+            base = letter
+        elif is_foreign_mark(letter, base):
+            continue
+        kept.append(letter)
+    return _LETTERS.sub(lambda word: _one_alphabet(word.group()), "".join(kept))
+
+
+@lru_cache(maxsize=4096)
+def _shown(letter: str) -> str:
+    """Return nothing for what shows nothing, a space for any space, the plain letter for a styled Latin one."""
+    category = unicodedata.category(letter)
+    if category[0] == "C" or letter in _BLANKS:
+        return ""
+    if category[0] == "Z" or letter == "\u2800":
+        return " "
+    if letter.isascii():
+        return letter
+    if letter == "ɑ":
+        return "a"
+    named = _NAMED_LATIN.match(unicodedata.name(letter, ""))
+    return named[1].lower() if named and named[1] else letter
+
+
+def is_foreign_mark(mark: str, base: str) -> bool:
+    """Tell whether a mark that no letter takes up means nothing there: any on a Latin letter, a general one elsewhere."""
+    return not base or base < "\u0250" or unicodedata.name(mark, "COMBINING").startswith(("COMBINING", "VARIATION"))
 
 
 def _one_alphabet(word: str) -> str:
-    """Return a Latin word without accents and without Cyrillic letters; a Russian word with е for ё."""
-    latin = any("a" <= letter <= "z" for letter in word)
-    if not latin:
-        return word.replace("ё", "е").replace("й", "й")
-    decomposed = unicodedata.normalize("NFD", word.translate(_CYRILLIC_LOOKALIKES))
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    """Return a word of mixed alphabets in Latin letters, or in Cyrillic ones where only these can write it."""
+    if word.isascii() or not any(is_latin(letter) for letter in word) or all(map(is_latin, word)):
+        return word
+    latin = word.translate(_TO_LATIN)
+    if all(map(is_latin, latin)):
+        return latin
+    cyrillic = word.translate(_TO_CYRILLIC)
+    return latin if any(map(is_latin, cyrillic)) else cyrillic
 
 
-class Spelling:
-    """Known word forms, and which of them a misspelled word means.
-
-    Only forms of at least `shortest` letters are found, with one letter wrong, missing, too many, or two swapped.
-    """
-
-    def __init__(self, forms: Iterable[str], correct: Iterable[str], shortest: int = 5) -> None:
-        self._correct = frozenset(correct)
-        self._forms = [form for form in forms if len(form) >= shortest and form.isalpha()]
-        self._one_less = {form[:place] + form[place + 1 :] for form in self._forms for place in range(len(form))}
-        self._one_less.update(self._forms)
-        self._shortest = shortest
-
-    def meant(self, word: str) -> str | None:
-        """Return the listed form that an unknown word misspells, or None."""
-        if len(word) < self._shortest - 1 or word in self._correct or self._one_less.isdisjoint(_one_less(word)):
-            return None
-        return next((form for form in sorted(self._forms) if one_letter_apart(word, form)), None)
-
-
-def _one_less(word: str) -> set[str]:
-    return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
-
-
-def one_letter_apart(left: str, right: str) -> bool:
-    """Tell whether one letter wrong, missing, too many, or one swap of neighbours turns one word into the other."""
-    if abs(len(left) - len(right)) > 1 or left == right:
-        return False
-    start = 0
-    while start < min(len(left), len(right)) and left[start] == right[start]:
-        start += 1
-    left, right = left[start:], right[start:]
-    swapped = left[:2] == right[1::-1] and left[2:] == right[2:] and len(left) > 1
-    return left[1:] == right[1:] or left[1:] == right or left == right[1:] or swapped
-
-
-def join_hyphens(text: str, forms: Mapping[str, object]) -> str:
-    """Return the text with "pre-teen" and "new-born" as one word where that word is listed."""
-
-    def joined(match: re.Match[str]) -> str:
-        word = match.group().replace("-", "")
-        return word if word in forms else match.group()
-
-    return re.sub(r"[^\W\d_]+(?:-[^\W\d_]+)+", joined, text)
+@lru_cache(maxsize=4096)
+def is_latin(letter: str) -> bool:
+    """Tell whether a letter belongs to the Latin alphabet."""
+    return letter.isascii() or unicodedata.name(letter, "").startswith("LATIN")

@@ -71,19 +71,33 @@ class RussianWords(NamedTuple):
     harmless: frozenset[str]
     negations: frozenset[str]
     animals: frozenset[str]
+    things: frozenset[str]
+    spans: frozenset[str]
+
+
+class Language(NamedTuple):
+    """Words for a child in another language; policy.toml says what `shared`, `markers` and `parts` are."""
+
+    language: str
+    words: tuple[str, ...]
+    shared: frozenset[str]
+    markers: frozenset[str]
+    parts: tuple[str, ...]
 
 
 class Policy(NamedTuple):
     """What is withheld: ages below `age_limit`, photos from `photo_threshold` upwards, and the words that say so.
 
+    `text_threshold` is the probability from which the learned look withholds a text.
     `forms` maps every lemma to its inflected forms; `real_words` are English words one letter away from a listed form,
-    which are therefore no misspellings. `digest` changes with the file's content and is stored with every decision.
+    which are therefore no misspellings, and `compounds` those that hold one, such as "cowboy". `digest` changes with the file's content and is stored with every decision.
     """
 
     age_limit: int
     notice: str
     mandatory: bool
     photo_threshold: float
+    text_threshold: float
     words: tuple[WordGroup, ...]
     pairs: tuple[WordPair, ...]
     schools: Schools
@@ -92,8 +106,10 @@ class Policy(NamedTuple):
     contexts: Contexts
     emoji: tuple[str, ...]
     russian: RussianWords
+    languages: tuple[Language, ...]
     forms: Mapping[str, Sequence[str]]
     real_words: frozenset[str]
+    compounds: frozenset[str]
     digest: str
 
 
@@ -153,6 +169,7 @@ def _policy(content: Mapping[str, Any], compiled: Mapping[str, Any], digest: str
         notice=content["notice"],
         mandatory=content["mandatory"],
         photo_threshold=float(content["photos"]["threshold"]),
+        text_threshold=float(content["texts"]["threshold"]),
         words=tuple(WordGroup(each["sense"], tuple(each["lemmas"])) for each in content["words"]),
         pairs=tuple(
             WordPair(each["sense"], each["relation"], tuple(each["first"]), tuple(each["second"]))
@@ -174,9 +191,22 @@ def _policy(content: Mapping[str, Any], compiled: Mapping[str, Any], digest: str
             harmless=frozenset(russian["harmless"]),
             negations=frozenset(russian["negations"]),
             animals=frozenset(russian["animals"]),
+            things=frozenset(russian["things"]),
+            spans=frozenset(russian["spans"]),
+        ),
+        languages=tuple(
+            Language(
+                each["language"],
+                tuple(each["words"]),
+                frozenset(each["shared"]),
+                frozenset(each["markers"]),
+                tuple(each["parts"]),
+            )
+            for each in content["languages"]
         ),
         forms=compiled["forms"],
         real_words=frozenset(compiled["real_words"]),
+        compounds=frozenset(compiled["compounds"]),
         digest=digest,
     )
 
@@ -186,18 +216,28 @@ def _russian_forms(stem: str, endings: str) -> list[str]:
 
 
 _WORDS = "a list of words"
+_PERHAPS_NONE = "a list of words, perhaps of none"
 _LAYOUT: dict[str, dict[str, str]] = {
     "": {"age_limit": "a whole number of years", "notice": "a text", "mandatory": "true or false"},
     "photos": {"threshold": "a number from 0 to 1"},
+    "texts": {"threshold": "a number from 0 to 1"},
     "words": {"sense": "a text", "lemmas": _WORDS},
     "pairs": {"sense": "a text", "relation": "a relation", "first": _WORDS, "second": _WORDS},
     "schools": dict.fromkeys(Schools._fields, _WORDS),
     "phrases": {"withheld": _WORDS, "harmless": _WORDS},
     "contexts": dict.fromkeys(Contexts._fields, _WORDS),
     "emoji": {"withheld": _WORDS},
-    "russian": {"stems": "a list of stems", "harmless": _WORDS, "negations": _WORDS, "animals": _WORDS},
+    "russian": {
+        "stems": "a list of stems",
+        **dict.fromkeys(("harmless", "negations", "animals", "things", "spans"), _WORDS),
+    },
+    "languages": {
+        "language": "a text",
+        "words": _WORDS,
+        **dict.fromkeys(("shared", "markers", "parts"), _PERHAPS_NONE),
+    },
 }
-_REPEATED = ("words", "pairs")
+_REPEATED = ("words", "pairs", "languages")
 
 
 class _Checker:
@@ -236,7 +276,7 @@ class _Checker:
                 raise self._error(self._line(table, number, None), f"{where}has no {key!r}; add it ({layout[key]})")
 
     def _check_value(self, line: int, key: str, value: Any, wanted: str) -> None:
-        if wanted == _WORDS:
+        if wanted in (_WORDS, _PERHAPS_NONE):
             fits = isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value)
         elif wanted == "a list of stems":
             fits = isinstance(value, list) and all(_is_stem(each) for each in value)
@@ -250,7 +290,7 @@ class _Checker:
             fits = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 120
         else:
             fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-        if isinstance(value, list) and not value:
+        if isinstance(value, list) and not value and wanted != _PERHAPS_NONE:
             raise self._error(line, f"{key} is an empty list; list at least one, or use the shipped policy")
         if not fits:
             raise self._error(line, f"{key} must be {wanted}; correct it")

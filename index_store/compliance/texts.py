@@ -7,19 +7,24 @@ others are read in context by spaCy (`lemmas.py`), which is imported only then.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from index_store.compliance.ages import find_ages
-from index_store.compliance.normalising import WORD, Spelling, join_hyphens, plain
+from index_store.compliance.languages import Languages
+from index_store.compliance.normalising import normalise
+from index_store.compliance.reading import WORD, join_hyphens, plain, split_words
+from index_store.compliance.spelling import Spelling
 
 if TYPE_CHECKING:
-    from index_store.compliance.lemmas import Grammar
+    from index_store.compliance.grammar import Grammar
     from index_store.compliance.policy import Policy
 
 NOTHING_SEEN = "no word speaks of a child"
 MASK = "object"
 """What a harmless phrase is replaced by, a noun so that the grammar of the text stays."""
+
+_CHUNK = re.compile(r"[^\s\"'(),.;:?&/_=~-]+")
 
 
 class TextVerdict(NamedTuple):
@@ -38,6 +43,7 @@ class TextRule:
         self.senses = {
             form: group.sense for group in policy.words for lemma in group.lemmas for form in self.forms(lemma)
         }
+        self._gluable = {form for form in self.senses if is_gluable(form)}
         self.phrases = (*policy.withheld_phrases, *policy.schools.names)
         self.pairs = [
             (
@@ -47,8 +53,8 @@ class TextRule:
             )
             for pair in policy.pairs
         ]
-        self._spelling: Spelling | None = None
-        self._russian_spelling: Spelling | None = None
+        self._languages = Languages(policy)
+        self._spelling_made: Spelling | None = None
         self._grammar: Grammar | None = None
 
     def forms(self, lemma: str) -> Sequence[str]:
@@ -57,7 +63,10 @@ class TextRule:
         return (lemma, *regular_plural(lemma)) if known is None else known
 
     def check(self, text: str) -> TextVerdict:
-        """Return the verdict; costs well under a millisecond unless a word of the text could concern a child."""
+        """Return the verdict; costs well under a millisecond unless a word of the text could concern a child.
+
+        The text is normalised first, so that it does not matter whether it was before.
+        """
         verdict, prepared = self._look(text)
         if verdict is not None:
             return verdict
@@ -72,18 +81,34 @@ class TextRule:
 
     def _read(self, prepared: str) -> TextVerdict:
         if self._grammar is None:
-            from index_store.compliance.lemmas import Grammar
+            from index_store.compliance.grammar import Grammar
 
             self._grammar = Grammar(self)
         return self._grammar.judge(prepared)
 
     def _look(self, text: str) -> tuple[TextVerdict | None, str]:
-        """Return a verdict where no grammar is needed for one (emoji, Russian), and the text prepared for reading."""
+        """Return a verdict where no grammar is needed for one (emoji, other languages), and the text to be read."""
+        text = normalise(text).text
         for sign in self.policy.emoji:
             if sign in text:
                 return TextVerdict(True, f"{sign} shows a child"), text
-        prepared = self._corrected(self._masked(join_hyphens(plain(text), self.senses)))
-        return None if prepared.isascii() else self._russian(prepared), prepared
+        seen = self._masked(plain(text))
+        word = self._languages.child_word(text.lower(), seen)
+        if word is not None:
+            return TextVerdict(True, word), seen
+        mended = split_words(_CHUNK.sub(self._as_meant, seen))
+        return None, WORD.sub(self._corrected, self._masked(join_hyphens(mended, self.senses)))
+
+    def _as_meant(self, match: re.Match[str]) -> str:
+        """Return a listed word for one that is written with signs for letters, or with letters drawn out."""
+        chunk = match.group()
+        if chunk in self.senses:
+            return chunk
+        if chunk.isalpha() and chunk.isascii():
+            if chunk.endswith("z") and chunk[:-1] + "s" in self.senses:
+                return chunk[:-1] + "s"  # "kidz"
+            return self._spelling.drawn_out(chunk) or chunk
+        return self._spelling.disguised(chunk) or chunk
 
     def _masked(self, text: str) -> str:
         for phrase in self.policy.harmless_phrases:
@@ -91,25 +116,41 @@ class TextRule:
                 text = re.sub(rf"(?<!\w){re.escape(phrase)}(?!\w|'\w)", MASK, text)
         return text
 
-    def _corrected(self, text: str) -> str:
-        """Return the text with misspelled listed words mended."""
+    def _corrected(self, match: re.Match[str]) -> str:
+        """Return a listed word for a misspelled one."""
+        word = match.group()
+        stem, apostrophe, ending = word.partition("'")
+        if not stem.isascii() or stem in self.senses:
+            return word
+        return (self._spelling.meant(stem) or stem) + apostrophe + ending
 
-        def mended(match: re.Match[str]) -> str:
-            word = match.group()
-            stem, apostrophe, ending = word.partition("'")
-            if not stem.isascii() or stem in self.senses:
-                return word
-            if self._spelling is None:
-                self._spelling = Spelling(self.senses, self.policy.real_words)
-            return (self._spelling.meant(stem) or stem) + apostrophe + ending
+    @property
+    def _spelling(self) -> Spelling:
+        if self._spelling_made is None:
+            self._spelling_made = Spelling(self.senses, self.policy.real_words)
+        return self._spelling_made
 
-        return WORD.sub(mended, text)
+    def glued(self, word: str, is_word: Callable[[str], bool]) -> tuple[str, str] | None:
+        """Return the two words of "girlsdancing" and "littlegirl", None where it is one; a tokenizer reads two.
+
+        `is_word` decides about the other half.
+        """
+        if not 7 <= len(word) <= 30 or word in self.senses or word in self.policy.compounds:
+            return None
+        for place in range(len(word) - 3, 3, -1):
+            if word[:place] in self._gluable and is_word(word[place:]):
+                return word[:place], word[place:]
+        for place in range(2, len(word) - 3):
+            if word[place:] in self._gluable and is_word(word[:place]):
+                return word[:place], word[place:]
+        return None
 
     def _could_concern_a_child(self, text: str) -> bool:
         words = [part for word in WORD.findall(text) for part in (word, word.partition("'")[0])]
         present = set(words)
         return (
             not present.isdisjoint(self.senses)
+            or any(self.glued(word, str.isascii) for word in present)
             or any(
                 not present.isdisjoint(seconds) and any(_stands_in(first, text, present) for first in firsts)
                 for _, firsts, seconds in self.pairs
@@ -118,33 +159,14 @@ class TextRule:
             or any(age.years < self.policy.age_limit for age in find_ages(text))
         )
 
-    def _russian(self, text: str) -> TextVerdict | None:
-        """Return the verdict on Russian words, None where the text has none that matter."""
-        russian = self.policy.russian
-        words = WORD.findall(text)
-        for place, word in enumerate(words):
-            if word.isascii() or not self._names_a_child(word):
-                continue
-            before = words[place - 1] if place else ""
-            after = words[place + 1] if place + 1 < len(words) else ""
-            if before not in russian.negations and after not in russian.animals:
-                return TextVerdict(True, f"{word!r}: Russian for a child")
-        age = re.search(r"\b(\d{1,2})[ -]?(?:летн|годовал|(?:лет|год|года|месяц|месяца|месяцев)\b)", text)
-        if age and int(age[1]) < self.policy.age_limit and "летн" in age[0]:
-            return TextVerdict(True, f"{age[0]!r}: an age under {self.policy.age_limit}")
-        return None
-
-    def _names_a_child(self, word: str) -> bool:
-        russian = self.policy.russian
-        if word in russian.forms:
-            return True
-        if self._russian_spelling is None:
-            self._russian_spelling = Spelling(russian.forms, russian.harmless, shortest=7)
-        return self._russian_spelling.meant(word) is not None
-
 
 def _stands_in(words: str, text: str, present: set[str]) -> bool:
     return words in present if words.isalpha() else words.replace("-", " ") in text.replace("-", " ")
+
+
+def is_gluable(form: str) -> bool:
+    """Tell whether a form is long enough to be looked for inside longer words: "lad" and "son" are parts of too many."""
+    return len(form) > 4 or form in ("girl", "baby", "kids", "boys")
 
 
 def regular_plural(lemma: str) -> tuple[str, ...]:

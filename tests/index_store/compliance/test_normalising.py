@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_store.compliance.normalising import Spelling, join_hyphens, one_letter_apart, plain
+from index_store.compliance.reading import join_hyphens, plain
+from index_store.compliance.spelling import Spelling, one_letter_apart
 
 
 @pytest.mark.parametrize(
