@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from index_store.errors import PhotoError
-from index_store.finding import Found, hash_file
+from index_store.finding import Found
+from index_store.hashing import hash_file
 from index_store.records import PhotoFile, Skipped, StoredPhoto
 
 

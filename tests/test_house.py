@@ -16,7 +16,7 @@ DOORS = {
     "PIL": {"index_store/photos.py", "index_store/neural/dual_data.py"},  # the latter varies photos for training
     "chromadb": {"index_store/store.py", "index_store/chroma_client.py"},
     "spacy": {"index_store/compliance/lemmas.py", "index_store/neural/word_vectors.py"},  # the latter for its vectors
-    "pathspec": {"index_store/finding.py"},
+    "pathspec": {"index_store/ignoring.py"},
     "filelock": {"index_store/locking.py"},
     "rawpy": {"index_store/raw.py"},
     "pillow_heif": {"index_store/photos.py"},

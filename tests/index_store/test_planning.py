@@ -6,7 +6,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from index_store.finding import Found, find_photos, hash_file
+from index_store.finding import Found, find_photos
+from index_store.hashing import hash_file
 from index_store.planning import lies_below, plan_changes
 from index_store.records import PhotoFile, StoredPhoto, Verdict
 
