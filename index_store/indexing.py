@@ -52,11 +52,12 @@ def index_photos(
     options = options or IndexOptions()
     started = time.monotonic()
     seen, plan = plan_run(places, store.roots(), store.photos(), options)
+    report = apply_plan(plan, store, models, options, progress)
+    # a root that goes may have given its photos their names, so it goes after them
     for root in seen.to_drop:
         store.drop_root(root)
     for root in seen.to_set:
         store.set_root(root)
-    report = apply_plan(plan, store, models, options, progress)
     return replace(report, seconds=time.monotonic() - started)
 
 
@@ -70,8 +71,8 @@ def plan_run(
     """
     with paused_collector():
         stored = {photo.image_id: photo for photo in photos}
-        seen = survey(places, known, stored, prune_empty=options.prune_empty)
-        return seen, plan_changes(seen.found, stored, seen.paths)
+        seen = survey(places, known, stored, prune_empty=options.prune_empty, file_of=lambda path: stored[path].file)
+        return seen, plan_changes(seen.found, stored, seen.gone)
 
 
 def apply_plan(
@@ -108,6 +109,7 @@ def apply_plan(
         removed=len(plan.removed) - len(plan.moved) + len(spoiled),
         encoded=writer.encoded,
         skipped=tuple(sorted(skipped, key=lambda skip: skip.path or "")),
+        passed_over=plan.passed_over,
     )
 
 

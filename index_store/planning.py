@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from index_store.errors import PhotoError
 from index_store.finding import Found
 from index_store.hashing import hash_file
-from index_store.records import PhotoFile, Skipped, StoredPhoto
+from index_store.records import PassedOver, PhotoFile, Skipped, StoredPhoto
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,20 @@ class IndexPlan:
     removed: frozenset[str] = frozenset()
     unchanged: int = 0
     skipped: tuple[Skipped, ...] = ()
+    passed_over: PassedOver = PassedOver()  # noqa: RUF009  (frozen)
 
     def successors(self, image_ids: Collection[str]) -> set[str]:
         """Return the new paths of content that is stored under one of these."""
         return {reuse.file.image_id for reuse in self.reused if reuse.source.image_id in image_ids}
 
 
-def plan_changes(found: Found, stored: Mapping[str, StoredPhoto], paths: Sequence[str]) -> IndexPlan:
-    """Compare the photos found below `paths` with all that is stored.
+def plan_changes(found: Found, stored: Mapping[str, StoredPhoto], gone: Collection[str]) -> IndexPlan:
+    """Compare the photos that were found with all that is stored, of which the paths in `gone` are no more.
 
     A file is read (hashed) only where its size and time do not settle the matter: it was touched, or its size equals
     that of a stored photo or of another new file, so that it may be a moved photo or a copy.
     """
     unchanged, fresh = _split_by_fingerprint(found.files, stored)
-    gone = _gone(stored, {photo.image_id for photo in found.files}, paths, found.unreadable)
     hashed, skipped = _hash_where_needed(fresh, stored)
 
     touched: list[Reuse] = []
@@ -92,6 +92,7 @@ def plan_changes(found: Found, stored: Mapping[str, StoredPhoto], paths: Sequenc
         removed=frozenset(gone),
         unchanged=unchanged,
         skipped=(*found.skipped, *skipped),
+        passed_over=found.passed_over,
     )
 
 
@@ -109,17 +110,6 @@ def _split_by_fingerprint(files: Iterable[PhotoFile], stored: Mapping[str, Store
         else:
             fresh.append(file)
     return unchanged, fresh
-
-
-def _gone(stored: Iterable[str], present: Collection[str], paths: Sequence[str], unreadable: Sequence[str]) -> set[str]:
-    """Return stored photos below `paths` that are gone; what lies in an unreadable folder may still exist."""
-    return {
-        image_id
-        for image_id in stored
-        if image_id not in present
-        and any(lies_below(image_id, path) for path in paths)
-        and not any(lies_below(image_id, path) for path in unreadable)
-    }
 
 
 def _moved(reused: Iterable[Reuse], stored: Collection[str], gone: Collection[str]) -> frozenset[str]:

@@ -76,7 +76,7 @@ def root_row(root: IndexedRoot, encoder: str, host: str) -> Row:
 def indexed_root(row: Mapping[str, Any]) -> IndexedRoot:
     """Undo `root_row`."""
     find = json.loads(row["find"])
-    options = FindOptions(tuple(find["exclude"]), find["hidden"], find["follow_symlinks"])
+    options = FindOptions(tuple(find["exclude"]), find["hidden"], find["follow_symlinks"], find.get("keep_raw", False))
     return IndexedRoot(plain(row["path"]), row["indexed_at"], row["photos"], options, row["name"])
 
 

@@ -72,17 +72,17 @@ class Library:
         store = known if known is not None and known.manifest.encoder == card.name else self._create()
         with self._writing():
             hidden = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
-            chosen, missing = chosen_places(places, (known or store).roots(), self.place)
+            chosen = chosen_places(places, (known or store).roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = standing_decisions(store.decisions())
             load_encoder = partial(load_photo_encoder, named, device=self.device)
             models = IndexModels(card.photo_input, load_encoder, load_judge, decisions)
-            report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
+            report = index_photos(chosen, store, models, options, progress)
             rejudge(store, rule, policy.digest, models)
             if report.encoded:
                 store.tune()
         withheld = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
-        skipped = _without_names((*missing, *report.skipped), hidden | withheld)
+        skipped = _without_names(report.skipped, hidden | withheld)
         return replace(report, withheld=len(withheld), skipped=skipped)
 
     def plan(
@@ -95,13 +95,13 @@ class Library:
         """
         store = self._open() if store_exists(self.place) or not places else None
         roots = store.roots() if store else []
-        chosen, missing = chosen_places(places, roots, self.place)
+        chosen = chosen_places(places, roots, self.place)
         stored = () if store is None or self._is_superseded(store) else store.photos()
         _, plan = plan_run(chosen, roots, stored, options or IndexOptions())
         threshold = load_policy(self.policy_file).photo_threshold
         withheld = {photo.image_id for photo in store.withheld(threshold)} if store else set()
         hidden = frozenset(withheld | plan.successors(withheld))
-        return replace(plan, skipped=_without_names((*missing, *plan.skipped), hidden)), hidden
+        return replace(plan, skipped=_without_names(plan.skipped, hidden)), hidden
 
     def forget(self, paths: Sequence[str]) -> int:
         """Drop the photos at or below absolute `paths`, and the roots there; return how many photos were dropped.
