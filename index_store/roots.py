@@ -210,6 +210,7 @@ class _Run:
                 if not target.place.known:
                     raise
                 self._pass_over(target.place, f"is passed over, what is stored of it stays: {error}")
+        self.targets = [target for target in self.targets if target.place.path not in self.kept]
         for (_, options), paths in files.items():
             find_named(paths, options, self.found, self.stored)
         self.found.sort()
@@ -282,14 +283,18 @@ class _Run:
         self.kept.update(root.path for root in self.known if root.path not in looked)
 
     def _gone(self, present: Collection[str]) -> list[str]:
-        searched = Paths([*(target.place.path for target in self.targets), *self.gone_roots])
-        kept = Paths([*self.kept, *self.found.unreadable])
-        return [path for path in self.stored if path not in present and searched.hold(path) and not kept.hold(path)]
+        searched = {path.rstrip(os.sep) for path in (*(t.place.path for t in self.targets), *self.gone_roots)}
+        places, unreadable = Paths([*searched, *self.kept]), Paths(self.found.unreadable)
+        return [
+            path
+            for path in self.stored
+            if path not in present and places.nearest(path) in searched and not unreadable.hold(path)
+        ]
 
     def _guard(self, gone: Sequence[str], *, prune_empty: bool, file_of: Callable[[str], PhotoFile] | None) -> Guard:
         if prune_empty or not gone:
             return Guard()
-        folders = {target.place.path for target in self.targets if os.path.isdir(target.place.path)}
+        folders = {target.place.path for target in self.targets if target.place.path not in self.stored}
         roots = sorted(folders | self.found.reached)
         return guard(roots, self.found.files, gone, self.stored.__contains__, file_of)
 
