@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from index_store.compliance.decisions import Decision
     from index_store.compliance.texts import TextVerdict
     from index_store.planning import IndexPlan
-    from index_store.records import IndexReport, Skipped, StoredPhoto, StoreStatus
+    from index_store.records import IndexReport, PassedOver, Skipped, StoredPhoto, StoreStatus
+
+_MOST_NAMES = 10
+"""Suffixes or folder names that one line tells."""
 
 
 def render_index_report(report: IndexReport) -> None:
@@ -33,7 +36,45 @@ def render_index_report(report: IndexReport) -> None:
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word in {"added", "unchanged"})
     rate = f"; {report.encoded} embedded at {report.photos_per_second:.1f} photos/s" if report.encoded else ""
     withheld = f"; {report.withheld} in the store withheld by the policy" if report.withheld else ""
+    render_passed_over(report.passed_over)
     click.echo(f"{told} in {report.seconds:.1f} s{rate}{withheld}", err=True)
+
+
+def render_passed_over(passed_over: PassedOver) -> None:
+    """Tell on standard error what was left out although nothing is wrong with it: a line for each reason."""
+    if passed_over.formats:
+        files = _files(sum(passed_over.formats.values()), "file")
+        click.echo(f"{files} in formats that are not read: {_counted(passed_over.formats)}", err=True)
+    if passed_over.rubbish:
+        folders = _files(sum(passed_over.rubbish.values()), "folder")
+        click.echo(
+            f"{folders} of trash, thumbnails and the like passed over: {_counted(passed_over.rubbish)}", err=True
+        )
+    if passed_over.paired:
+        files = _files(passed_over.paired, "camera RAW file")
+        click.echo(f"{files} passed over for the JPEG of the same name and moment; --keep-raw shows both", err=True)
+
+
+def render_warnings(passed_over: PassedOver) -> None:
+    """Tell on standard error what the user can do about what was left out."""
+    if passed_over.raw:
+        files = _files(passed_over.raw, "camera RAW file")
+        click.echo(f"skipped {files}; to read them, pip install 'imgsearch-cli[raw]'", err=True)
+    for pattern in passed_over.unused:
+        click.echo(
+            f"--exclude {printable(pattern)}: matched nothing; patterns count from the folder that is indexed", err=True
+        )
+
+
+def _files(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Return names with their counts, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    more = [f"{len(ordered) - _MOST_NAMES} more kinds"] if len(ordered) > _MOST_NAMES else []
+    return ", ".join([*(f"{printable(name)} {count:,}" for name, count in ordered[:_MOST_NAMES]), *more])
 
 
 def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
@@ -46,6 +87,8 @@ def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
         for image_id in sorted(set(image_ids) - set(hidden)):
             click.echo(change.encode() + b"\t" + one_field(image_id))
     render_skipped(plan.skipped)
+    render_warnings(plan.passed_over)
+    render_passed_over(plan.passed_over)
     told = ", ".join(f"{len(image_ids)} {change}" for change, image_ids in changes.items() if image_ids)
     click.echo(f"{told or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done", err=True)
 

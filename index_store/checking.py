@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from index_store.errors import PhotoError
-from index_store.finding import hash_file
+from index_store.hashing import hash_file
 from index_store.planning import lies_below
 from index_store.records import PhotoFile, StoredPhoto
 from index_store.store import ImageStore

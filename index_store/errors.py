@@ -52,3 +52,8 @@ class MissingExtraError(ImgsearchError):
 def first_line(error: BaseException) -> str:
     """Return the first line of what another library's error says, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
+
+
+def os_reason(error: OSError) -> str:
+    """Return the operating system's words for an error."""
+    return (error.strerror or str(error) or type(error).__name__).lower()

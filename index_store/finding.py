@@ -1,21 +1,21 @@
-"""Find the photos below a folder, by content where the name does not tell, and fingerprint them.
-
-The only importer of pathspec, which knows gitignore's syntax.
-"""
+"""Find the photos below a folder, by content where the name does not tell."""
 
 from __future__ import annotations
 
-import hashlib
+import importlib.util
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pathspec import GitIgnoreSpec
-
-from index_store.errors import PhotoUnreadableError, UsageError
-from index_store.records import FindOptions, PhotoFile, Skipped
+from index_store.errors import DataError, UsageError, os_reason
+from index_store.hashing import MAX_FILE_BYTES, too_large
+from index_store.ignoring import IGNORE_FILE, Rules, is_rubbish
+from index_store.pairing import belongs_to_a_photo, paired_raw
+from index_store.records import FindOptions, PassedOver, PhotoFile, Skipped
+from index_store.user_text import open_regular
 
 PHOTO_SUFFIXES = frozenset(
     (
@@ -28,8 +28,17 @@ PHOTO_SUFFIXES = frozenset(
 RAW_SUFFIXES = frozenset([".cr2", ".cr3", ".nef", ".nrw", ".arw", ".dng", ".orf", ".raf", ".rw2", ".pef", ".srw"])
 """Names of camera RAW files; most are TIFF inside, so that only the name tells them apart."""
 
-IGNORE_FILE = ".imgsearchignore"
-"""A file of patterns in gitignore's syntax; it holds for its folder and those below."""
+UNREAD_SUFFIXES = frozenset(
+    (
+        *(".jxl", ".psd", ".psb", ".svg", ".svgz", ".xcf", ".eps", ".ai", ".exr", ".hdr", ".tga", ".dds", ".ico"),
+        *(".icns", ".pcx", ".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm", ".wmf", ".emf", ".kra", ".clip", ".ora"),
+        *(".cdr", ".dcm", ".fits", ".fit", ".jxr", ".wdp", ".hdp", ".bpg", ".flif", ".qoi", ".sgi", ".dpx", ".cin"),
+        *(".xbm", ".xpm", ".pict", ".mng", ".jls", ".djvu", ".procreate", ".afphoto", ".sketch", ".cur"),
+        *(".kdc", ".dcr", ".erf", ".3fr", ".iiq", ".gpr", ".x3f", ".mrw", ".mef", ".mos", ".rwl", ".sr2", ".srf"),
+        *(".crw", ".fff", ".cap", ".eip"),
+    )
+)
+"""Names of pictures that are not read; they are counted, unless their content is a photo after all."""
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _MAGIC_JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
@@ -40,125 +49,174 @@ _SNIFFED_BYTES = 18
 
 @dataclass(slots=True)
 class Found:
-    """What lies below a searched path, sorted by path; `unreadable` places may hide photos that still exist."""
+    """What lies below a searched path, sorted by path; `unreadable` places may hide photos that still exist.
+
+    `reached` are the roots inside the searched one that were looked through with it, in their own way.
+    """
 
     files: list[PhotoFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    reached: set[str] = field(default_factory=set)
+    formats: Counter[str] = field(default_factory=Counter)
+    rubbish: Counter[str] = field(default_factory=Counter)
+    paired: int = 0
+    raw: int = 0
+    unused: tuple[str, ...] = ()
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """What was left out although nothing is wrong with it."""
+        return PassedOver(dict(self.formats), dict(self.rubbish), self.paired, self.raw, self.unused)
+
+    def sort(self) -> None:
+        """Bring files and reports into the order of their paths, each once."""
+        self.files = sorted({photo.image_id: photo for photo in self.files}.values(), key=lambda p: p.image_id)
+        self.skipped = sorted(dict.fromkeys(self.skipped), key=lambda skip: skip.path or "")
 
 
-def find_photos(root: str, options: FindOptions | None = None) -> Found:
+@dataclass(frozen=True, slots=True)
+class InnerRoot:
+    """A root inside the searched one: photos there are named by its own path; None as `find` leaves the options."""
+
+    path: str
+    find: FindOptions | None
+
+
+Identity = tuple[int, int]
+"""A folder's device and inode."""
+
+InnerRoots = Mapping[Identity, InnerRoot]
+
+
+def find_photos(
+    root: str,
+    options: FindOptions | None = None,
+    *,
+    rules: Rules | None = None,
+    inner: InnerRoots | None = None,
+    known: Container[str] = frozenset(),
+) -> Found:
     """Find the photos at or below `root`, an absolute path.
 
     Links to files are followed; links to folders only where asked for, and then each folder is entered once, so that a
-    loop has an end. Nothing is raised for what cannot be read: it is listed in the result.
+    loop has an end. Nothing is raised for what cannot be read: it is listed in the result. `rules` are those of the
+    folders above, in place of the patterns in `options`; `known` are the paths of stored photos.
 
     Raises:
-        UsageError: a pattern of `options.exclude` or of an ignore file cannot be understood.
+        UsageError: a pattern of `options.exclude` cannot be understood.
     """
     options = options or FindOptions()
     found = Found()
-    if os.path.isfile(root):
-        _consider(root, found)
+    if os.path.isdir(root):
+        rules = rules or Rules().for_root(root, options.exclude)
+        _Search(found, inner or {}, known).run(_Folder(root, rules, options))
+        found.unused = rules.unused
     else:
-        _search(root, found, options)
-    found.files.sort(key=lambda photo: photo.image_id)
-    found.skipped.sort(key=lambda skip: skip.path or "")
+        find_named([root], options, found, known)
+    found.sort()
     return found
 
 
-def hash_file(path: str) -> str:
-    """Return the fingerprint of a file's content: BLAKE2b, 128 bits, as hexadecimal digits.
+def find_named(paths: Sequence[str], options: FindOptions, found: Found, known: Container[str]) -> None:
+    """Add what is to be taken of files in one folder that were named one by one to `found`."""
+    before = len(found.files)
+    no_photos = [path for path in paths if not _consider(path, found, found.files)]
+    _pair(found, before, options, known)
+    stems = {os.path.splitext(path)[0] for path in paths if path not in no_photos}
+    found.formats.update(_suffix(path) or "no suffix" for path in no_photos if not belongs_to_a_photo(path, stems))
 
-    Raises:
-        PhotoUnreadableError: the file cannot be read.
-    """
+
+def identity(folder: str) -> Identity | None:
+    """Return what tells a folder from all others, by whatever name it is reached; None where nothing does."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, new_digest).hexdigest()
-    except OSError as error:
-        raise PhotoUnreadableError(os_reason(error)) from error
+        status = os.stat(folder)
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None  # some network file systems have no inodes
 
 
-def new_digest(content: bytes = b"") -> hashlib.blake2b:
-    """Start the digest that names a content."""
-    return hashlib.blake2b(content, digest_size=16)
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder to enter, with the rules that hold for it but its own ignore file."""
+
+    path: str
+    rules: Rules
+    options: FindOptions
 
 
-def os_reason(error: OSError) -> str:
-    """Return the operating system's words for an error."""
-    return (error.strerror or str(error) or type(error).__name__).lower()
+class _Search:
+    """A walk over folders that adds what it finds to `found`."""
 
+    def __init__(self, found: Found, inner: InnerRoots, known: Container[str]) -> None:
+        self._found = found
+        self._inner = inner
+        self._known = known
+        self._waiting: list[_Folder] = []
+        self._entered: set[Identity] = set()
 
-class _Rules:
-    """The patterns that hold in a folder, the nearest first; the first that has an opinion decides, as in git."""
+    def run(self, start: _Folder) -> None:
+        self._waiting = [start]
+        while self._waiting:
+            folder = self._waiting.pop()
+            try:
+                entered = self._enter(folder, is_start=folder is start)
+                if entered is not None:
+                    self._list(entered)
+            except UsageError as error:  # a pattern of an inner root, which an older or another program stored
+                self._unreadable(folder.path, f"is passed over, what is stored of it stays: {error}")
+            except OSError as error:
+                self._unreadable(folder.path, f"cannot be listed: {os_reason(error)}")
 
-    def __init__(self, specs: tuple[tuple[str, GitIgnoreSpec], ...]) -> None:
-        self._specs = specs
+    def _enter(self, folder: _Folder, *, is_start: bool) -> _Folder | None:
+        """Return the folder as it is to be listed; None where it was entered before."""
+        if not (self._inner or folder.options.follow_symlinks):
+            return folder
+        here = identity(folder.path)
+        if here is None:
+            return folder
+        if folder.options.follow_symlinks or here in self._inner:
+            if here in self._entered:
+                return None
+            self._entered.add(here)
+        root = self._inner.get(here)
+        if root is None or is_start:
+            return folder
+        self._found.reached.add(root.path)
+        # the patterns above count from another path where the root is known by another one
+        rules = folder.rules if root.path == folder.path else Rules()
+        options = root.find or folder.options
+        if root.find is not None or rules is not folder.rules:
+            rules = rules.for_root(root.path, options.exclude)
+        return _Folder(root.path, rules, options)
 
-    @classmethod
-    def of_command_line(cls, root: str, patterns: Sequence[str]) -> _Rules:
-        return cls(((root, _parse(patterns, "--exclude")),) if patterns else ())
-
-    def inside(self, folder: str, names: Sequence[str]) -> _Rules:
-        """Return the rules in `folder`, which adds those of its own ignore file."""
-        if IGNORE_FILE not in names:
-            return self
-        path = os.path.join(folder, IGNORE_FILE)
-        with open(path, encoding="utf-8", errors="surrogateescape") as lines:
-            return _Rules(((folder, _parse(lines.read().splitlines(), path)), *self._specs))
-
-    def exclude(self, path: str, *, is_folder: bool) -> bool:
-        for folder, spec in self._specs:
-            relative = os.path.relpath(path, folder) + ("/" if is_folder else "")
-            decision = spec.check_file(relative).include
-            if decision is not None:
-                return decision
-        return False
-
-
-def _parse(patterns: Sequence[str], where: str) -> GitIgnoreSpec:
-    try:
-        return GitIgnoreSpec.from_lines(patterns)
-    except ValueError as error:
-        raise UsageError(f"{where}: a pattern is not in gitignore's syntax: {error}; nothing was indexed") from error
-
-
-def _search(root: str, found: Found, options: FindOptions) -> None:
-    waiting = [(root, _Rules.of_command_line(root, options.exclude))]
-    entered = set[tuple[int, int]]()
-    while waiting:
-        folder, rules = waiting.pop()
-        try:
-            if options.follow_symlinks and not _enter(folder, entered):
-                continue
-            with os.scandir(folder) as scan:
-                entries = list(scan)
-            rules = rules.inside(folder, [entry.name for entry in entries])
-        except OSError as error:
-            found.unreadable.append(folder)
-            found.skipped.append(Skipped(folder, f"cannot be listed: {os_reason(error)}"))
-            continue
+    def _list(self, folder: _Folder) -> None:
+        with os.scandir(folder.path) as scan:
+            entries = list(scan)
+        rules, options, found = folder.rules, folder.options, self._found
+        if any(entry.name == IGNORE_FILE for entry in entries):
+            try:
+                rules = rules.inside(folder.path, found.skipped)
+            except DataError as error:  # what it excludes must not be taken
+                self._unreadable(folder.path, f"is passed over, what is stored of it stays: {error}")
+                return
+        before = len(found.files)
         for entry in entries:
-            if entry.name.startswith(".") and not options.hidden:
-                continue
             is_folder = _is_folder(entry)
-            if rules.exclude(entry.path, is_folder=is_folder):
+            excluded = rules.decide(entry.path, is_folder=is_folder)
+            if excluded or (entry.name.startswith(".") and not options.hidden):
                 continue
-            if not is_folder:
-                _consider(entry.path, found)
+            if excluded is None and is_rubbish(entry.name):
+                found.rubbish.update([entry.name] if is_folder else [])
+            elif not is_folder:
+                _consider(entry.path, found, found.files)
             elif options.follow_symlinks or not entry.is_symlink():
-                waiting.append((entry.path, rules))
+                self._waiting.append(_Folder(entry.path, rules, options))
+        _pair(found, before, options, self._known)
 
-
-def _enter(folder: str, entered: set[tuple[int, int]]) -> bool:
-    """Note that a folder is entered; False where it was entered before, by whatever name."""
-    status = os.stat(folder)
-    identity = (status.st_dev, status.st_ino)
-    if identity in entered:
-        return False
-    entered.add(identity)
-    return True
+    def _unreadable(self, folder: str, reason: str) -> None:
+        self._found.unreadable.append(folder)
+        self._found.skipped.append(Skipped(folder, reason))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -168,28 +226,69 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _consider(path: str, found: Found) -> None:
-    announced = os.path.splitext(path)[1].lower() in PHOTO_SUFFIXES | RAW_SUFFIXES
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _consider(path: str, found: Found, photos: list[PhotoFile]) -> bool:
+    """Add a file to the photos or report why not; False where it is no photo at all."""
+    suffix = _suffix(path)
+    announced = suffix in PHOTO_SUFFIXES or suffix in RAW_SUFFIXES
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             if announced:
                 found.skipped.append(Skipped(path, "is not a regular file"))
-        elif announced or _starts_like_a_photo(path):
-            found.files.append(_photo_file(path, status))
+            return announced
+        if not (announced or _starts_like_a_photo(path)):
+            unread = suffix in UNREAD_SUFFIXES
+            found.formats.update([suffix] if unread else [])
+            return unread
     except OSError as error:
         found.unreadable.append(path)
         if announced:
             found.skipped.append(Skipped(path, os_reason(error)))
+        return True
+    if status.st_size > MAX_FILE_BYTES:
+        found.skipped.append(Skipped(path, too_large()))
+    else:
+        photos.append(
+            PhotoFile(path, status.st_size, status.st_mtime_ns, inode=status.st_ino, ctime_ns=status.st_ctime_ns)
+        )
+    return True
 
 
-def _photo_file(path: str, status: os.stat_result) -> PhotoFile:
-    return PhotoFile(path, status.st_size, status.st_mtime_ns, inode=status.st_ino, ctime_ns=status.st_ctime_ns)
+def _pair(found: Found, before: int, options: FindOptions, known: Container[str]) -> None:
+    """Of the files found since `before`, all in one folder, leave out RAW files that need no place of their own."""
+    files = found.files[before:]
+    raw = {file.image_id for file in files if _suffix(file.image_id) in RAW_SUFFIXES}
+    if not raw:
+        return
+    paired = set() if options.keep_raw else paired_raw(files, raw, known)
+    unread = {path for path in raw - paired if _needs_the_extra(path)}
+    found.paired += len(paired)
+    found.raw += len(unread)
+    found.unreadable += sorted(unread)  # what was stored while the extra was there stays
+    found.files[before:] = [file for file in files if file.image_id not in paired | unread]
+
+
+def _needs_the_extra(path: str) -> bool:
+    """Whether a file named like camera RAW is one, and nothing here can develop it."""
+    if importlib.util.find_spec("rawpy") is not None:
+        return False
+    try:
+        return not _head(path).startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8"))
+    except OSError:
+        return False
+
+
+def _head(path: str) -> bytes:
+    with open_regular(path) as file:
+        return file.read(_SNIFFED_BYTES)
 
 
 def _starts_like_a_photo(path: str) -> bool:
-    with open(path, "rb") as file:
-        head = file.read(_SNIFFED_BYTES)
+    head = _head(path)
     if head.startswith(_MAGIC + _MAGIC_JPEG_2000) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True
     if head[4:8] == b"ftyp":

@@ -60,10 +60,10 @@ def index_photos(
     """
     options = options or IndexOptions()
     started = time.monotonic()
-    seen, plan = plan_run(places, store.roots(), store.photos(), options)
-    store.drop_roots(seen.to_drop)
-    store.set_roots(seen.to_set)
+    seen, plan = plan_run(places, [root for root in store.roots() if root.trusted], store.photos(), options)
+    store.set_roots(seen.to_set)  # first, so that a refresh completes a run that is interrupted
     report = apply_plan(plan, store, models, options, progress)
+    store.drop_roots(seen.to_drop)  # last, since a root that goes may have given its photos their names
     return replace(report, seconds=time.monotonic() - started)
 
 
@@ -77,9 +77,9 @@ def plan_run(
     """
     with paused_collector():
         stored = list(photos)
-        paths = {path for photo in stored for path in photo.paths}
-        seen = survey(places, known, paths, prune_empty=options.prune_empty)
-        return seen, plan_changes(seen.found, stored, seen.paths, rehash=options.rehash)
+        files = {file.image_id: file for photo in stored for file in photo.files}
+        seen = survey(places, known, files.keys(), prune_empty=options.prune_empty, file_of=files.__getitem__)
+        return seen, plan_changes(seen.found, stored, seen.gone, rehash=options.rehash)
 
 
 def apply_plan(
@@ -121,6 +121,7 @@ def apply_plan(
         encoded=writer.encoded,
         skipped=tuple(sorted(skipped, key=lambda skip: skip.path or "")),
         notes=tuple(notes),
+        passed_over=plan.passed_over,
     )
 
 

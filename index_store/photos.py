@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from index_store.errors import PhotoError, PhotoUnreadableError
-from index_store.finding import RAW_SUFFIXES, new_digest, os_reason
+from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
+from index_store.finding import RAW_SUFFIXES
+from index_store.hashing import MAX_FILE_BYTES, new_digest
 from index_store.raw import develop
 from index_store.records import OpenedPhoto, PhotoFile
 
@@ -28,9 +29,6 @@ PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000"
 
 MAX_PIXELS = 100_000_000
 """Photos of which more pixels would have to be decoded are refused: 100 megapixels are 300 MB as RGB."""
-
-MAX_FILE_BYTES = 1 << 30
-"""Files above one GiB are refused unread."""
 
 _HEIF_HEADS = frozenset(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"))
 _EXIF_ORIENTATION = 0x0112

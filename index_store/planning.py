@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from index_store.errors import PhotoError
-from index_store.finding import Found, hash_file
-from index_store.records import PhotoFile, Skipped, StoredPhoto
+from index_store.finding import Found
+from index_store.hashing import hash_file
+from index_store.records import PassedOver, PhotoFile, Skipped, StoredPhoto
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class IndexPlan:
     removed: frozenset[str] = frozenset()
     unchanged: int = 0
     skipped: tuple[Skipped, ...] = ()
+    passed_over: PassedOver = PassedOver()  # noqa: RUF009  (frozen)
 
 
 class _Known:
@@ -65,10 +67,6 @@ class _Known:
     def __contains__(self, path: str) -> bool:
         return path in self._claims
 
-    @property
-    def paths(self) -> Collection[str]:
-        return self._claims.keys()
-
     def contents(self, path: str) -> list[str]:
         """Return the contents that are said to lie at a path: at most one, but after an interrupted run."""
         return [content for content, _ in self._claims.get(path, ())]
@@ -80,13 +78,8 @@ class _Known:
         of one size and time that swapped names have each other's.
         """
         for content, before in self._claims.get(file.image_id, ()):
-            equal_change = before.ctime_ns == file.ctime_ns or 0 in (before.ctime_ns, file.ctime_ns)
             swapped = before.inode != file.inode and self._owners.get(file.inode, file.image_id) != file.image_id
-            if (
-                (before.size_bytes, before.mtime_ns) == (file.size_bytes, file.mtime_ns)
-                and equal_change
-                and not swapped
-            ):
+            if not swapped and _equal_fingerprints(before, file):
                 return content
         return None
 
@@ -97,9 +90,9 @@ def _equal_fingerprints(before: PhotoFile, now: PhotoFile) -> bool:
 
 
 def plan_changes(
-    found: Found, photos: Iterable[StoredPhoto], paths: Sequence[str], *, rehash: bool = False
+    found: Found, photos: Iterable[StoredPhoto], gone: Collection[str], *, rehash: bool = False
 ) -> IndexPlan:
-    """Compare the files found below `paths` with all that is stored.
+    """Compare the files that were found with all that is stored, of which the paths in `gone` are no more.
 
     A file is read (hashed) only where its fingerprint does not settle the matter: it was touched, or its size equals
     that of a stored photo or of another new file, so that it may be a moved photo or a copy; with `rehash` always.
@@ -126,7 +119,6 @@ def plan_changes(
         else:
             to_encode.append(file)
 
-    gone = _gone(known.paths, {file.image_id for file in found.files}, paths, found.unreadable)
     settled = {path for path, content in holds.items() if content in known.contents(path)}
     new = {file.image_id for file in hashed} - settled
     moved = _moved(gains, known, gone)
@@ -141,23 +133,13 @@ def plan_changes(
         removed=frozenset(gone),
         unchanged=unchanged,
         skipped=(*found.skipped, *skipped),
+        passed_over=found.passed_over,
     )
 
 
 def lies_below(image_id: str, folder: str) -> bool:
     """Tell whether a path is `folder` itself or lies inside it; both absolute."""
     return image_id == folder or image_id.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _gone(stored: Iterable[str], present: Collection[str], paths: Sequence[str], unreadable: Sequence[str]) -> set[str]:
-    """Return stored paths below `paths` that are gone; what lies in an unreadable folder may still exist."""
-    return {
-        image_id
-        for image_id in stored
-        if image_id not in present
-        and any(lies_below(image_id, path) for path in paths)
-        and not any(lies_below(image_id, path) for path in unreadable)
-    }
 
 
 def _losses(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,15 @@ class PhotoFile:
 
 @dataclass(frozen=True, slots=True)
 class FindOptions:
-    """What is looked at: `exclude` are patterns in gitignore's syntax, relative to the searched folder."""
+    """What is looked at: `exclude` are patterns in gitignore's syntax, relative to the searched folder.
+
+    `keep_raw` takes camera RAW files also where the camera's JPEG of the same moment lies in the same folder.
+    """
 
     exclude: tuple[str, ...] = ()
     hidden: bool = False
     follow_symlinks: bool = False
+    keep_raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,22 @@ class Skipped:
 
     path: str | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """What a search left out although nothing is wrong with it.
+
+    `formats` counts pictures in formats that are not read, and files that were named and are no photos, by suffix;
+    `rubbish` counts folders that a NAS or a desktop keeps, by name; `paired` are camera RAW files whose JPEG is taken,
+    `raw` those that nothing here can develop; `unused` are patterns of the command line that matched nothing.
+    """
+
+    formats: Mapping[str, int] = field(default_factory=dict)
+    rubbish: Mapping[str, int] = field(default_factory=dict)
+    paired: int = 0
+    raw: int = 0
+    unused: tuple[str, ...] = ()
 
 
 BY_HAND = "by hand"
@@ -205,6 +225,7 @@ class IndexReport:
     seconds: float = 0.0
     skipped: tuple[Skipped, ...] = field(default=())
     notes: tuple[Skipped, ...] = field(default=())
+    passed_over: PassedOver = field(default=PassedOver())
 
     @property
     def photos_per_second(self) -> float:

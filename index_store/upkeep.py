@@ -17,7 +17,7 @@ from index_store.compliance.unjudged import photo_judge
 from index_store.encoders import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import PhotoError, StoreError, UsageError
-from index_store.finding import hash_file
+from index_store.hashing import hash_file
 from index_store.indexing import IndexOptions, Progress, apply_decisions, index_photos, judge_again, plan_run
 from index_store.locking import writing
 from index_store.manifest import Manifest
@@ -78,19 +78,19 @@ class Library:
         with self._writing():
             store = create_store(self.place, Manifest(card.name, card.dimension))
             hidden = set(_paths(store.withheld(policy.photo_threshold)))
-            chosen, missing = _chosen_places(places, store.roots(), self.place)
+            chosen, foreign = _chosen_places(places, store.roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = HandDecisions(store.decisions(), card.name)
             load_encoder = partial(load_photo_encoder, card, device=self.device)
             models = IndexModels(card.photo_input, load_encoder, load_judge, decisions)
-            report = index_photos(chosen, store, models, options, progress) if chosen else IndexReport()
+            report = index_photos(chosen, store, models, options, progress)
             judge_again(store, rule, policy.digest, models)
             if report.encoded:
                 store.tune()
-            if not places and not missing:
+            if not places and not foreign and all(os.path.exists(place.path) for place in chosen):
                 _drop_superseded(store)
         withheld = set(_paths(store.withheld(policy.photo_threshold)))
-        skipped = _without_names((*missing, *report.skipped), hidden | withheld)
+        skipped = _without_names((*foreign, *report.skipped), hidden | withheld)
         notes = _without_names(report.notes, hidden | withheld)
         return replace(report, withheld=len(withheld), skipped=skipped, notes=notes)
 
@@ -104,13 +104,13 @@ class Library:
         """
         store = self._open() if store_exists(self.place) or not places else None
         roots = store.roots() if store else []
-        chosen, missing = _chosen_places(places, roots, self.place)
+        chosen, foreign = _chosen_places(places, roots, self.place)
         stored = () if store is None or self._is_superseded(store) else store.photos()
-        _, plan = plan_run(chosen, roots, stored, options or IndexOptions())
+        _, plan = plan_run(chosen, [root for root in roots if root.trusted], stored, options or IndexOptions())
         withheld = store.withheld(load_policy(self.policy_file).photo_threshold) if store else []
         arriving = (file.image_id for photo in withheld for file in plan.gains.get(photo.content_hash, ()))
         hidden = frozenset((*_paths(withheld), *arriving))
-        return replace(plan, skipped=_without_names((*missing, *plan.skipped), hidden)), hidden
+        return replace(plan, skipped=_without_names((*foreign, *plan.skipped), hidden)), hidden
 
     def forget(self, paths: Sequence[str]) -> int:
         """Drop the photos at or below absolute `paths`, whatever encoder they were embedded with, and the roots there.
@@ -269,7 +269,7 @@ class Library:
 def _chosen_places(
     places: Sequence[Place], roots: Sequence[IndexedRoot], store: str
 ) -> tuple[list[Place], list[Skipped]]:
-    """Return the places of a run, and what is not looked at: missing roots, and roots that are not this user's.
+    """Return the places of a run, and the roots that are not looked at since they are not this user's.
 
     What a store merely names must not decide what is read, and sent to a server: only who indexed a root refreshes it.
     """
@@ -277,8 +277,7 @@ def _chosen_places(
     foreign = [] if places else [Skipped(root.path, _FOREIGN) for root in roots if not root.trusted]
     if foreign and not own:
         raise UsageError(f"{store}: {foreign[0].path} {_FOREIGN}; nothing was changed")
-    chosen, missing = chosen_places(places, own, store)
-    return chosen, [*missing, *foreign]
+    return chosen_places(places, own, store), foreign
 
 
 def _paths(photos: Iterable[StoredPhoto]) -> list[str]:

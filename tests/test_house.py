@@ -21,7 +21,7 @@ DOORS = {
         "index_store/neural/word_vectors.py",
         "index_store/neural/dual_texts.py",
     },
-    "pathspec": {"index_store/finding.py"},
+    "pathspec": {"index_store/ignoring.py"},
     "filelock": {"index_store/locking.py"},
     "rawpy": {"index_store/raw.py"},
     "pillow_heif": {"index_store/photos.py"},

@@ -22,10 +22,14 @@ from imgsearch_cli.options import encoder_option, policy_option, store_option, w
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option(
-    "--exclude", multiple=True, metavar="GLOB", help="Pass over what matches, in gitignore's syntax; repeatable."
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Pass over what matches, in gitignore's syntax, from PATH on; !GLOB takes in again; repeatable.",
 )
 @click.option("--hidden", is_flag=True, help="Also look into files and folders whose names begin with a dot.")
 @click.option("--follow-symlinks", is_flag=True, help="Also look into folders that are links; each is entered once.")
+@click.option("--keep-raw", is_flag=True, help="Also take camera RAW files with a JPEG of the same name and moment.")
 @click.option(
     "--root-name", metavar="NAME", default="", help="Know PATH by a name, where another machine has it at another path."
 )
@@ -50,6 +54,7 @@ def index(
     exclude: tuple[str, ...],
     hidden: bool,
     follow_symlinks: bool,
+    keep_raw: bool,
     root_name: str,
     prune_empty: bool,
     jobs: int | None,
@@ -61,7 +66,8 @@ def index(
 
     Only new and changed photos are embedded; moved ones are recognised by their content, and those that are gone are
     forgotten. A run that is interrupted is completed by the next one. A file .imgsearchignore in a folder says, in
-    gitignore's syntax, what is passed over there; a refresh looks in each folder as it was indexed last.
+    gitignore's syntax, what is passed over there; a refresh looks in each folder as it was indexed last. A folder
+    inside one that is indexed has its options, unless it is named with others; these then stay with it.
 
     \b
     imgsearch index ./test_images
@@ -72,16 +78,16 @@ def index(
 
     one_blas_thread()
     from imgsearch_cli.progress import progress_bar
-    from imgsearch_cli.render_store import render_index_report, render_plan, render_skipped
+    from imgsearch_cli.render_store import render_index_report, render_plan, render_skipped, render_warnings
     from index_store.indexing import IndexOptions
     from index_store.records import FindOptions
     from index_store.roots import Place
     from index_store.upkeep import Library
 
     library = Library(store, encoder, policy_file, wait, unjudged=no_policy, device=device)
-    find = FindOptions(exclude, hidden, follow_symlinks)
+    find = FindOptions(exclude, hidden, follow_symlinks, keep_raw)
     if not paths and find != FindOptions():
-        raise click.UsageError("--exclude, --hidden and --follow-symlinks belong to a PATH; name it")
+        raise click.UsageError("--exclude, --hidden, --follow-symlinks and --keep-raw belong to a PATH; name it")
     if root_name and (len(paths) != 1 or "/" in root_name or "@" in root_name):
         raise click.UsageError("--root-name names one PATH, by a word without / and @")
     places = [Place(path, find, root_name) for path in paths]
@@ -93,7 +99,8 @@ def index(
     with progress_bar("indexing", "photos", quiet=quiet) as advance:
         report = library.index(places, options, advance)
     render_skipped(report.skipped)
+    render_warnings(report.passed_over)
     if not quiet:
         render_index_report(report)
-    if strict and report.skipped:
+    if strict and (report.skipped or report.passed_over.raw):
         context.exit(exits.ERROR)

@@ -9,7 +9,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError, PhotoUnreadableError
-from index_store.finding import hash_file
+from index_store.hashing import hash_file
 from index_store.photos import MAX_PIXELS, open_photo
 
 SQUASHED = PhotoInput(side=16)
