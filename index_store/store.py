@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from chromadb.errors import NotFoundError
 
 from index_store.chroma_client import connect, make_folder, refuse_other_addresses, store_exists, translated
+from index_store.chroma_import import NotFoundError
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.manifest import SCHEMA, Manifest

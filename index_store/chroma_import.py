@@ -1,0 +1,61 @@
+"""Import chromadb with settings of our own: no `.env` file and no environment variable decides what Chroma does.
+
+Chroma builds its settings while it is imported, and by default reads them from `.env` in the working directory and from
+variables such as `ENVIRONMENT` or `MIGRATIONS`. Neither is ours: a broken file would stop every command, a named pipe
+would hang it, and a hostile one could name modules to import and addresses to report to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+@contextmanager
+def _built_from_defaults() -> Iterator[None]:
+    """Build Chroma's settings from their defaults meanwhile; those of other libraries are built as ever."""
+    original = BaseSettings.__init__
+
+    def from_defaults(self: BaseSettings, *args: Any, **values: Any) -> None:
+        if type(self).__module__ == "chromadb.config":
+            BaseModel.__init__(self, **values)
+        else:
+            original(self, *args, **values)
+
+    BaseSettings.__init__ = from_defaults  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        BaseSettings.__init__ = original  # type: ignore[method-assign]
+
+
+with _built_from_defaults():
+    import chromadb
+    from chromadb.config import Settings
+    from chromadb.errors import ChromaError, NotFoundError
+
+
+class OwnSettings(Settings):
+    """Chroma's settings from what is given here and its defaults, without telemetry."""
+
+    anonymized_telemetry: bool = False
+    model_config: ClassVar[SettingsConfigDict] = {**Settings.model_config, "env_file": None}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what the caller gives, and nothing from the surroundings."""
+        return (init_settings,)
+
+
+__all__ = ["ChromaError", "NotFoundError", "OwnSettings", "chromadb"]
