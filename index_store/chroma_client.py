@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from index_store.chroma_import import ChromaError, OwnSettings, chromadb
+from index_store.chroma_import import ChromaError, chromadb, own_settings
 from index_store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
 from index_store.errors import StoreError
 from index_store.places import is_url
@@ -81,15 +81,16 @@ def connect(place: str, *, read_only: bool = False) -> ClientAPI:
             refuse_damaged(place)
             refuse_lost_vectors(place)
         if read_only and not (can_be_written(place) and not _is_full(place)):
-            return _open_folder(reading_copy(place))
-        client = _open_folder(place)
+            return open_folder(reading_copy(place))
+        client = open_folder(place)
     if not read_only:
         _keep_private(place)
     return client
 
 
-def _open_folder(place: str) -> ClientAPI:
-    return chromadb.PersistentClient(place, settings=OwnSettings())
+def open_folder(place: str) -> ClientAPI:
+    """Open the Chroma database in a folder without a look at it first; callers use `connect`."""
+    return chromadb.PersistentClient(place, settings=own_settings())
 
 
 def _keep_private(place: str) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 
 @contextmanager
@@ -39,23 +39,10 @@ with _built_from_defaults():
     from chromadb.errors import ChromaError, NotFoundError
 
 
-class OwnSettings(Settings):
-    """Chroma's settings from what is given here and its defaults, without telemetry."""
-
-    anonymized_telemetry: bool = False
-    model_config: ClassVar[SettingsConfigDict] = {**Settings.model_config, "env_file": None}
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what the caller gives, and nothing from the surroundings."""
-        return (init_settings,)
+def own_settings(kind: type[Settings] = Settings, **values: Any) -> Settings:
+    """Return Chroma's settings from `values` and its defaults, without telemetry."""
+    # model_construct reads no file and no variable; the values are ours and need no validation
+    return kind.model_construct(anonymized_telemetry=False, **values)
 
 
-__all__ = ["ChromaError", "NotFoundError", "OwnSettings", "chromadb"]
+__all__ = ["ChromaError", "NotFoundError", "Settings", "chromadb", "own_settings"]

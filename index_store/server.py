@@ -19,7 +19,7 @@ import httpcore
 import httpx
 from chromadb.api.fastapi import FastAPI
 
-from index_store.chroma_import import OwnSettings, chromadb
+from index_store.chroma_import import Settings, chromadb, own_settings
 from index_store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def connect_to_server(place: str) -> ClientAPI:
         port=address.port or (443 if secure else 8000),
         ssl=secure,
         headers=_authorization(address),
-        settings=_ServerSettings(chroma_server_ssl_verify=_certificates() or True),
+        settings=own_settings(_ServerSettings, chroma_server_ssl_verify=_certificates() or True),
     )
 
 
@@ -78,7 +78,7 @@ def _certificates() -> str | None:
     return file or None
 
 
-class _ServerSettings(OwnSettings):
+class _ServerSettings(Settings):
     """Settings under which Chroma sends its requests through `BoundedFastAPI`."""
 
     def require(self, key: str) -> Any:

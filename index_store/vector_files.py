@@ -72,8 +72,8 @@ def look_at(folder: str, dimension: int) -> VectorFolder:
     """
     try:
         header = _read_header(os.path.join(folder, "header.bin"), dimension)
-        _expect_size(folder, "data_level0.bin", header.rows * header.row_size)
-        _expect_size(folder, "length.bin", header.rows * 4)
+        _expect_size(folder, "data_level0.bin", header, header.row_size)
+        _expect_size(folder, "length.bin", header, 4)
         labels = _read_labels(os.path.join(folder, LABELS_FILE))
         levels = _check_upper_links(os.path.join(folder, "link_lists.bin"), header)
         _check_rows(os.path.join(folder, "data_level0.bin"), header, labels)
@@ -134,10 +134,11 @@ def _read_header(path: str, dimension: int) -> _Header:
     return header
 
 
-def _expect_size(folder: str, name: str, size: int) -> None:
+def _expect_size(folder: str, name: str, header: _Header, row_size: int) -> None:
+    # a new file has room for all rows that fit into memory, one that has grown ends with the last row
     found = os.path.getsize(os.path.join(folder, name))
-    if found != size:
-        raise _BrokenError(f"{name} has {found} bytes, not {size}")
+    if not header.rows * row_size <= found <= header.capacity * row_size:
+        raise _BrokenError(f"{name} has {found} bytes, not {header.rows * row_size}")
 
 
 class _LabelReader(pickle.Unpickler):
@@ -160,7 +161,7 @@ def _read_labels(path: str) -> dict[str, int]:
         raise _BrokenError("index_metadata.pickle cannot be read") from error
     labels = found.get("id_to_label") if isinstance(found, dict) else None
     if not isinstance(labels, dict) or not all(
-        type(name) is str and type(label) is int for name, label in labels.items()
+        type(name) is str and type(label) is int and 0 <= label < 2**63 for name, label in labels.items()
     ):
         raise _BrokenError("index_metadata.pickle holds no labels")
     return labels

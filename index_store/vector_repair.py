@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.chroma_client import batch_size, connect, translated
+from index_store.chroma_client import batch_size, open_folder, translated
 from index_store.database import reading
 from index_store.vector_files import look_at, read_vectors
 from index_store.vector_loss import Segment, logged_ids, lost_vectors
@@ -50,7 +50,7 @@ def repair_vectors(place: str, max_neighbors: int) -> list[Repair]:
         plans = [_plan(place, loss.segment, loss.problem, max_neighbors) for loss in lost_vectors(place)]
         if not plans:
             return []
-        client = connect(place)  # nothing broken is left where Chroma looks
+        client = open_folder(place)  # nothing broken is left where Chroma looks
         done = [_carry_out(client, plan) for plan in plans]
         for plan in plans:
             shutil.rmtree(plan.segment.folder + _ASIDE, ignore_errors=True)
