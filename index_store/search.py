@@ -118,7 +118,7 @@ class Searcher:
         """The opened store."""
         from index_store.store import open_store
 
-        return open_store(self._place, self._encoder and self._card.name, preferred=self._card.name)
+        return open_store(self._place, self._encoder and self._card.name, preferred=self._card.name, read_only=True)
 
     @cached_property
     def encoder(self) -> TextEncoder:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from chromadb.errors import NotFoundError
 
 from index_store.chroma_client import connect, make_folder, refuse_other_addresses, store_exists, translated
+from index_store.chroma_import import NotFoundError
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.manifest import Manifest
@@ -352,8 +352,12 @@ class ImageStore:
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def open_store(place: str, encoder: str | None = None, preferred: str | None = None) -> ImageStore:
+def open_store(
+    place: str, encoder: str | None = None, preferred: str | None = None, *, read_only: bool = False
+) -> ImageStore:
     """Open the collection of `encoder` in an existing store; where none is named, `preferred` or the only one.
+
+    With `read_only` also a store that this user may not write, or whose disk is full, is read; callers must not write.
 
     Raises:
         StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
@@ -363,7 +367,7 @@ def open_store(place: str, encoder: str | None = None, preferred: str | None = N
         raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
     if not store_exists(place):
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
-    client = connect(place)
+    client = connect(place, read_only=read_only)
     manifests = _manifests(client, place)
     if not manifests:
         raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
@@ -384,7 +388,7 @@ def encoders_in(place: str) -> list[str]:
     """Return the names of the encoders that a store was built with, sorted; empty where there is no store."""
     if not store_exists(place):
         return []
-    return sorted(_manifests(connect(place), place))
+    return sorted(_manifests(connect(place, read_only=True), place))
 
 
 def create_store(place: str, manifest: Manifest) -> ImageStore:

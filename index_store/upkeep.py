@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from index_store.checking import Finding, check_store, repair_store
-from index_store.chroma_client import make_folder, store_exists
+from index_store.chroma_client import store_exists
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
 from index_store.compliance.policy import load_policy
 from index_store.compliance.unjudged import photo_judge
@@ -73,9 +73,7 @@ class Library:
         policy = load_policy(self.policy_file)
         card = self._writing_card(places)
         rule, load_judge = photo_judge(card, policy, named=self.encoder, unjudged=self.unjudged)
-        if not is_url(self.place):
-            make_folder(self.place)
-        with self._writing():
+        with self._writing(make=True):
             store = create_store(self.place, Manifest(card.name, card.dimension))
             hidden = set(_paths(store.withheld(policy.photo_threshold)))
             chosen, foreign = _chosen_places(places, store.roots(), self.place)
@@ -122,7 +120,7 @@ class Library:
             UsageError: nothing is indexed at or below one of the paths; nothing was changed.
         """
         with self._writing():
-            store = self._open()
+            store = self._open(to_write=True)
             stores = [store, *store.others()]
             stored = [list(each.photos()) for each in stores]
             roots = store.roots()
@@ -153,7 +151,7 @@ class Library:
         if not repair:
             return check_store(self._open(), threshold, deep=deep), 0
         with self._writing():
-            store = self._open()
+            store = self._open(to_write=True)
             findings = check_store(store, threshold, deep=deep)
             return findings, repair_store(store, findings)
 
@@ -176,7 +174,7 @@ class Library:
                 indexed; nothing was changed.
         """
         with self._writing():
-            store = self._open()
+            store = self._open(to_write=True)
             stores = [store, *store.others()]
             chosen = _chosen_files([photo for each in stores for photo in each.photos()], paths)
             _refuse_other_contents(chosen, withhold=withhold)
@@ -257,13 +255,13 @@ class Library:
         """Whether a store's photos have to be embedded again: its encoder came with another version."""
         return self.encoder is None and shipped_before(store.manifest.encoder)
 
-    def _writing(self) -> AbstractContextManager[None]:
+    def _writing(self, *, make: bool = False) -> AbstractContextManager[None]:
         # a server orders its writers itself, row by row
-        return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait)
+        return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make)
 
-    def _open(self) -> ImageStore:
+    def _open(self, *, to_write: bool = False) -> ImageStore:
         named = self.encoder and encoder_card(self.encoder).name
-        return open_store(self.place, named, preferred=encoder_card().name)
+        return open_store(self.place, named, preferred=encoder_card().name, read_only=not to_write)
 
 
 def _chosen_places(

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 
 DOORS = {
     "PIL": {"index_store/photos.py", "index_store/neural/dual_data.py"},  # the latter varies photos for training
-    "chromadb": {"index_store/store.py", "index_store/chroma_client.py"},
+    "chromadb": {"index_store/chroma_import.py", "index_store/server.py"},
+    "httpx": {"index_store/server.py"},
     # word_vectors.py for its vectors, dual_texts.py for names of persons
     "spacy": {
         "index_store/compliance/lemmas.py",

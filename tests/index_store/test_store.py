@@ -324,7 +324,7 @@ def test_a_misspelt_address_makes_no_folder(tmp_path, monkeypatch):
 def test_a_damaged_database_is_an_error_of_one_line(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "chroma.sqlite3").write_bytes(b"not sqlite at all" * 100)
-    with pytest.raises(StoreError, match="the store failed"):
+    with pytest.raises(StoreError, match="file is not a database; the database is damaged"):
         open_store(str(tmp_path / "store"))
 
 
