@@ -139,12 +139,18 @@ def _tiff(
 ) -> bytes:
     """Lay out a TIFF: the first directory, the others inside it (tag 330), an EXIF directory, values, pictures."""
     first, *inside = directories
-    first = [*first, *([(330, _LONG, len(inside), b"INSIDE")] if inside else []), *([(34665, _LONG, 1, b"EXIF")] if dated else [])]
+    first = [
+        *first,
+        *([(330, _LONG, len(inside), b"INSIDE")] if inside else []),
+        *([(34665, _LONG, 1, b"EXIF")] if dated else []),
+    ]
     laid = [sorted(part) for part in (first, *inside, dated) if part]
     places, at = [], 8
     for part in laid:
         places.append(at)
-        at += 2 + 12 * len(part) + 4 + sum(len(v) + len(v) % 2 for *_, v in part if len(v) > 4 and v not in (b"INSIDE",))
+        at += (
+            2 + 12 * len(part) + 4 + sum(len(v) + len(v) % 2 for *_, v in part if len(v) > 4 and v not in (b"INSIDE",))
+        )
     data_at = []
     for picture in pictures:
         data_at.append(at)
