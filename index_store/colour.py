@@ -141,9 +141,25 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
-        return transform if mode == "CMYK" or _changes(transform, mode) else None
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
+    if not _is_plausible(transform, mode):
+        return None
+    return transform if mode == "CMYK" or _changes(transform, mode) else None
+
+
+def _is_plausible(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Tell whether greys, or ink, go from dark to white in steps: of a damaged profile that can be read few do."""
+    ramp = np.linspace(0, 255, 17).astype(np.uint8)
+    if mode == "CMYK":  # black ink alone, the least first
+        numbers = np.stack([*(np.zeros_like(ramp),) * 3, ramp[::-1]], axis=-1)
+    else:
+        numbers = ramp[:, None].repeat(len(mode), axis=1)
+    picture = Image.frombytes(mode, (len(ramp), 1), numbers.tobytes())
+    shown = np.asarray(transform.apply(picture), dtype=np.int16)[0]
+    white, rises = shown[-1], np.diff(shown[:, 1])
+    light = white.min() >= 150 and np.ptp(white) <= 60 and shown[0].max() <= 120
+    return bool(light and rises.min() >= -4 and np.count_nonzero(rises > 0) >= len(ramp) // 2)
 
 
 def _changes(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

@@ -132,7 +132,10 @@ class Decoder:
         if "error" in answer:
             raise (PhotoUnreadableError if answer["unreadable"] else PhotoError)(str(answer["error"]))
         shapes = [(int(height), int(width)) for height, width in answer["shapes"]]
-        if not 1 <= len(shapes) <= MOST_FRAMES or sum(3 * height * width for height, width in shapes) > _MOST_PIXEL_BYTES:
+        if (
+            not 1 <= len(shapes) <= MOST_FRAMES
+            or sum(3 * height * width for height, width in shapes) > _MOST_PIXEL_BYTES
+        ):
             raise ValueError(f"an answer of {len(shapes)} pictures")
         pixels, *frames = (self._pixels(worker, *shape) for shape in shapes)
         file = PhotoFile(path, int(answer["size_bytes"]), int(answer["mtime_ns"]), str(answer["content_hash"]))

@@ -190,13 +190,15 @@ def without_metadata(content: bytes, family: str, *, keep_needed: bool) -> bytes
         case "JPEG":
             return _bare_jpeg(content, keep_needed=keep_needed)
         case "PNG":
-            kept = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"}
-            kept |= {b"eXIf", b"iCCP", b"sRGB", b"cICP", b"gAMA"} if keep_needed else set()
-            return content[:8] + b"".join(content[at:end] for kind, at, end in png_chunks(content) if kind in kept)
+            kept = _PNG_PICTURE_CHUNKS | (_PNG_NEEDED_CHUNKS if keep_needed else set())
+            parts = (
+                (kind in kept or not kind.isalpha() or kind[:1].isupper(), at, end)
+                for kind, at, end in png_chunks(content)
+            )
+            return content[:8] + b"".join(content[at:end] for keep, at, end in parts if keep)
         case "WEBP":
-            kept = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
-            kept |= {b"EXIF", b"ICCP"} if keep_needed else set()
-            body = b"".join(content[at:end] for kind, at, end in riff_chunks(content) if kind in kept)
+            left = {b"XMP "} | (set() if keep_needed else {b"EXIF", b"ICCP"})
+            body = b"".join(content[at:end] for kind, at, end in riff_chunks(content) if kind not in left)
             return b"RIFF" + (4 + len(body)).to_bytes(4, "little") + b"WEBP" + body
         case "TIFF":
             return _bare_tiff(content, keep_needed=keep_needed)
@@ -207,6 +209,11 @@ def without_metadata(content: bytes, family: str, *, keep_needed: bool) -> bytes
             return None if keep_needed or content[:4] == b"\xff\x4f\xff\x51" else stream
         case _:
             return None
+
+
+_PNG_PICTURE_CHUNKS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
+"""Chunks that may be left out by their names, but without which the picture is another."""
+_PNG_NEEDED_CHUNKS = frozenset({b"eXIf", b"iCCP", b"sRGB", b"cICP", b"gAMA"})
 
 
 def _bare_jpeg(content: bytes, *, keep_needed: bool) -> bytes:

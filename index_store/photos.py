@@ -7,6 +7,8 @@ import os
 import stat
 import threading
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -50,7 +52,7 @@ CUT_SHORT = "is cut short"
 
 Image.MAX_IMAGE_PIXELS = None  # replaced by MAX_PIXELS, which looks at what would really be decoded
 warnings.filterwarnings("ignore", module=r"PIL\.")  # broken EXIF blocks and the like: the picture is what counts
-_loading_broken = threading.Lock()
+_setting_pillow = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +128,21 @@ def _see_any(path: str, content: bytes, wanted: PhotoInput) -> _Seen:
         return _see_raw(content, wanted)
     if family == "TIFF":
         signs = raw_signs(content)
-        if signs == "sure" or _named_like_raw(path):
+        if signs == "sure":
             return _see_raw(content, wanted)
-        if signs == "maybe":
-            try:
-                return _see_raw(content, wanted)
-            except NotRawError:  # a TIFF that begins with a small copy of its picture
-                pass
+        if signs == "maybe" or _named_like_raw(path):
+            return _see_raw_or_tiff(content, wanted)
     return _see(content, family or "", wanted)
+
+
+def _see_raw_or_tiff(content: bytes, wanted: PhotoInput) -> _Seen:
+    try:
+        return _see_raw(content, wanted)
+    except NotRawError as not_raw:  # a TIFF that begins with a small copy of its picture, or has a camera's name
+        try:
+            return _see(content, "TIFF", wanted)
+        except PhotoError:
+            raise not_raw from None
 
 
 def _see_raw(content: bytes, wanted: PhotoInput) -> _Seen:
@@ -212,6 +221,8 @@ def _open(content: bytes, family: str) -> Image.Image:
         import pillow_heif  # late: 20 MB of codecs that most folders do not need
 
         pillow_heif.register_heif_opener(thumbnails=False)
+    if family == "AVIF" and content[8:12] not in (b"avif", b"avis"):
+        content = content[:8] + b"avif" + content[12:]  # Pillow asks for the first brand
     if family == "JXL":
         _check_size(*jxl_size(content)[:2])  # the plugin decodes at once
         try:
@@ -247,7 +258,7 @@ def _load_what_is_there(picture: Image.Image, family: str, wanted: PhotoInput) -
     Raises:
         PhotoError: it is less than half.
     """
-    with _loading_broken:  # Pillow has one switch for the whole process
+    with _setting_pillow:  # Pillow has one switch for the whole process
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         try:
             _load(picture, wanted)
@@ -280,24 +291,44 @@ def _further(
     picture: Image.Image, content: bytes, family: str, wanted: PhotoInput, first: Pixels, metadata: Metadata
 ) -> tuple[tuple[Pixels, ...], bool]:
     """Return the further frames that differ from the first, and whether there are some that cannot be looked at."""
-    count = count_of(picture)
-    unseen = has_unseen_track(content, family, count) or (family == "JXL" and jxl_size(content)[2])
+    unseen = has_unseen_track(content, family, count_of(picture)) or (family == "JXL" and jxl_size(content)[2])
+    if count_of(picture) == 1:
+        return (), unseen
     frames = [first]
-    for place in further(picture, family) if count > 1 else ():
-        if place is None:
-            unseen = True
-            break
-        try:
-            picture.seek(place)
-            if is_preview(picture, family):
+    with _pixels_limited():
+        for place in further(picture, family):
+            try:
+                if place is None:
+                    unseen = True
+                    break
+                picture.seek(place)
+                if is_preview(picture, family):
+                    continue
+                pixels = _frame(picture, content, family, wanted, metadata)
+            except Exception:  # decoders raise nearly everything: this frame has not been looked at
+                unseen = unseen or not is_absent(picture, family, content)
                 continue
-            _load(picture, wanted)
-            own = read_metadata(picture, content, family) if family in {"JPEG", "TIFF"} else metadata
-            turned = own if own.orientation != 1 else replace(own, orientation=metadata.orientation)
-            pixels = _pixels(picture, turned, wanted)
-        except Exception:  # decoders raise nearly everything: this frame has not been looked at
-            unseen = unseen or not is_absent(picture, family, content)
-            continue
-        if not any(np.array_equal(pixels, frame) for frame in frames):
-            frames.append(pixels)
+            if not any(np.array_equal(pixels, frame) for frame in frames):
+                frames.append(pixels)
     return tuple(frames[1:]), unseen
+
+
+def _frame(picture: Image.Image, content: bytes, family: str, wanted: PhotoInput, first: Metadata) -> Pixels:
+    """Decode the frame that is open as the first one was."""
+    if family == "JPEG":
+        picture.decoderconfig = ()  # type: ignore[attr-defined]  # else the scale of the first frame stays
+    _load(picture, wanted)
+    own = read_metadata(picture, content, family) if family in {"JPEG", "TIFF"} else first
+    turned = own if own.orientation != 1 else replace(own, orientation=first.orientation)
+    return _pixels(picture, turned, wanted)
+
+
+@contextmanager
+def _pixels_limited() -> Generator[None, None, None]:
+    """Make Pillow itself refuse what is too large: a frame of an animation may be larger than the animation."""
+    with _setting_pillow:
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # an error from twice as many on
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = None
