@@ -1,8 +1,8 @@
 """Decode photos in worker processes, so that a file that crashes or hangs a decoder costs one photo and not the run.
 
 Parent and worker speak over pipes: a request is one line of JSON; the answer is the length of a header in four bytes,
-the header in JSON and, behind it, the pixels as they lie in memory. Nothing that a worker sends is executed, and it is
-held to a size, since a hostile photo may have taken it over.
+the header in JSON and, behind it, the pixels of the photo and its further frames as they lie in memory. Nothing that a
+worker sends is executed, and it is held to a size, since a hostile photo may have taken it over.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError, PhotoUnreadableError
 from index_store.planning import EncodingJob
-from index_store.records import OpenedPhoto, PhotoFile
+from index_store.records import MOST_FRAMES, OpenedPhoto, PhotoFile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PHOTO_SECONDS = 60.0
 """A photo that takes longer to decode is given up: a 100-megapixel PNG takes about 5 seconds on a slow machine."""
@@ -47,7 +50,8 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(8 << 20), "MALLOC_TRIM_THRESHOLD_"
 """What makes glibc keep the memory of a photo for the next one; to take it anew from the system each time was a fifth
 of the time of decoding 0.2 megapixels. Other C libraries know no such names."""
 
-WORKER = (sys.executable, "-c", "from index_store.decoding import work; work()")
+WORKER = (sys.executable, "-P", "-c", "from index_store.decoding import work; work()")
+"""The worker's command; without -P Python would look for modules among the photos, in the working directory, first."""
 
 _Outcome = tuple[EncodingJob, OpenedPhoto | PhotoError]
 
@@ -127,11 +131,32 @@ class Decoder:
         answer = worker.answer({"path": path, "side": wanted.side, "squash": wanted.squash}, self._seconds)
         if "error" in answer:
             raise (PhotoUnreadableError if answer["unreadable"] else PhotoError)(str(answer["error"]))
-        height, width = int(answer["shape"][0]), int(answer["shape"][1])
+        shapes = [(int(height), int(width)) for height, width in answer["shapes"]]
+        if (
+            not 1 <= len(shapes) <= MOST_FRAMES
+            or sum(3 * height * width for height, width in shapes) > _MOST_PIXEL_BYTES
+        ):
+            raise ValueError(f"an answer of {len(shapes)} pictures")
+        pixels, *frames = (self._pixels(worker, *shape) for shape in shapes)
+        file = PhotoFile(path, int(answer["size_bytes"]), int(answer["mtime_ns"]), str(answer["content_hash"]))
+        taken = answer["taken"]
+        return OpenedPhoto(
+            file,
+            pixels,
+            int(answer["width"]),
+            int(answer["height"]),
+            taken=None if taken is None else str(taken),
+            camera="".join(filter(str.isprintable, str(answer["camera"]))),
+            frames=tuple(frames),
+            unseen=bool(answer["unseen"]),
+            note=str(answer["note"]),
+            faults=str(answer["faults"]),
+        )
+
+    @staticmethod
+    def _pixels(worker: _Worker, height: int, width: int) -> NDArray[np.uint8]:
         content = worker.exactly(height * width * 3, _MOST_PIXEL_BYTES)
-        pixels = np.frombuffer(content, dtype=np.uint8).reshape(height, width, 3)
-        file = PhotoFile(path, answer["size_bytes"], answer["mtime_ns"], answer["content_hash"])
-        return OpenedPhoto(file, pixels, answer["width"], answer["height"])
+        return np.frombuffer(content, dtype=np.uint8).reshape(height, width, 3)
 
     def _stop(self) -> str:
         worker, self._worker = self._worker, None
@@ -195,13 +220,27 @@ class _Worker:
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    ours = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ours = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(_import_path()), "PYTHONSAFEPATH": "1"}
     environment = os.environ | ours | _KEEP_MEMORY
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     )
     _widen(process.stdout)
     return process
+
+
+def _import_path() -> list[str]:
+    """Return where a worker finds modules: where this process does, without the working directory.
+
+    Where this package itself lies there, as in a checkout, that folder stays.
+    """
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        working = os.path.realpath(os.getcwd())
+    except OSError:  # it is gone
+        working = ""
+    found = [path for path in sys.path if os.path.isabs(path) and os.path.realpath(path) != working]
+    return found if here in found else [*found, here]
 
 
 def _widen(pipe: IO[bytes] | None) -> None:
@@ -231,15 +270,21 @@ def _answer(request: dict[str, Any]) -> tuple[bytes | memoryview, ...]:
     except PhotoError as error:
         failure = {"error": str(error), "unreadable": isinstance(error, PhotoUnreadableError)}
         return (_header(failure),)
+    pictures = (opened.pixels, *opened.frames)
     header = {
-        "shape": opened.pixels.shape,
+        "shapes": [picture.shape[:2] for picture in pictures],
         "width": opened.width,
         "height": opened.height,
         "size_bytes": opened.file.size_bytes,
         "mtime_ns": opened.file.mtime_ns,
         "content_hash": opened.file.content_hash,
+        "taken": opened.taken,
+        "camera": opened.camera,
+        "unseen": opened.unseen,
+        "note": opened.note,
+        "faults": opened.faults,
     }
-    return _header(header), np.ascontiguousarray(opened.pixels).data
+    return _header(header), *(np.ascontiguousarray(picture).data for picture in pictures)
 
 
 def _header(facts: dict[str, Any]) -> bytes:

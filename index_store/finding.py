@@ -9,6 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from index_store.errors import DataError, UsageError, os_reason
 from index_store.hashing import MAX_FILE_BYTES, too_large
@@ -20,13 +21,21 @@ from index_store.user_text import open_regular
 PHOTO_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-        *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".jpx"),
+        *(".heic", ".heif", ".hif", ".heics", ".avif", ".avifs", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+        *(".mpo", ".apng", ".dib", ".pnm", ".ppm", ".pgm", ".pbm", ".pfm"),
+        *((".jxl",) if find_spec("pillow_jxl") else ()),  # the extra jxl
     )
 )
 """Names that announce a photo: such a file that is none is reported, another is passed over."""
 
-RAW_SUFFIXES = frozenset([".cr2", ".cr3", ".nef", ".nrw", ".arw", ".dng", ".orf", ".raf", ".rw2", ".pef", ".srw"])
-"""Names of camera RAW files; most are TIFF inside, so that only the name tells them apart."""
+RAW_SUFFIXES = frozenset(
+    (
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".erf", ".fff"),
+        *(".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
+        *(".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    )
+)
+"""Names of camera RAW files. What a file is, its content decides; the name only where that leaves it open."""
 
 UNREAD_SUFFIXES = frozenset(
     (
@@ -40,9 +49,15 @@ UNREAD_SUFFIXES = frozenset(
 )
 """Names of pictures that are not read; they are counted, unless their content is a photo after all."""
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_MAGIC = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
+    # camera RAW of its own kind
+    *(b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\x00", b"II\x1a\x00\x00\x00HEAPCCDR", b"\x00MRM", b"FOVb"),
+)
 _MAGIC_JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
-_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"})
+_HEIF_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"avif", b"avis", b"crx "}
+)
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 _SNIFFED_BYTES = 18
 

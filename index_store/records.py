@@ -42,13 +42,19 @@ class FindOptions:
     keep_raw: bool = False
 
 
+MOST_FRAMES = 16
+"""Pictures of one file that are looked at, the first among them."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedPhoto:
     """A decoded photo: `pixels` of shape (height, width, 3) as an encoder wants them, RGB.
 
-    `width` and `height` are those of the upright original. `frames` are the pixels of further frames that a viewer
-    would show, and `unseen` tells that some could not be decoded; `taken` is the time of the exposure in ISO 8601 and
-    `camera` maker and model, where known; `note` says what was wrong with a photo that could be read all the same.
+    `width` and `height` are those of the upright original. `taken` is when it was taken, in ISO 8601 without a time
+    zone, or only the day; `camera` is make and model in one line of at most 80 printable characters. `frames` are up to
+    15 further pictures of the file, in the same form as `pixels`, which are judged with it; where `unseen`, there are
+    such that could not be looked at, and the photo has to be withheld. `note` is what the owner should know ("is cut
+    short: ..."), `faults` what is broken besides the picture and counts as absent, for -v; "" where there is nothing.
     """
 
     file: PhotoFile
@@ -60,6 +66,7 @@ class OpenedPhoto:
     frames: tuple[NDArray[np.uint8], ...] = ()
     unseen: bool = False
     note: str = ""
+    faults: str = ""
 
 
 @dataclass(frozen=True, slots=True)

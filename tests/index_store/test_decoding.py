@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from index_store import decoding
 from index_store.decoding import Decoder, decode_ahead
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError, PhotoUnreadableError
 from index_store.photos import open_photo
 from index_store.planning import EncodingJob
 from index_store.records import OpenedPhoto, PhotoFile
+from tests.pictures import exif_of, saved
 
 SQUASHED = PhotoInput(side=16)
 
@@ -49,6 +53,66 @@ def test_a_worker_decodes_as_this_process_would(paint):
         ours, here = decoder.decode(path, PhotoInput(16, squash=False)), open_photo(path, PhotoInput(16, squash=False))
     assert np.array_equal(ours.pixels, here.pixels)
     assert (ours.file, ours.width, ours.height) == (here.file, here.width, here.height)
+
+
+def test_all_that_is_known_of_a_photo_comes_out_of_the_worker(tmp_path):
+    pictures = [Image.new("RGB", (32, 24), colour) for colour in ("red", "lime", "blue")]
+    exif = exif_of(6, make="Canon", model="Canon EOS R5", taken="2021:06:14 12:30:00")
+    path = tmp_path / "a.webp"
+    path.write_bytes(saved(pictures[0], "WEBP", save_all=True, append_images=pictures[1:], exif=exif, lossless=True))
+    with closing(Decoder()) as decoder:
+        ours = decoder.decode(str(path), PhotoInput(16, squash=False))
+    assert (ours.taken, ours.camera) == ("2021-06-14T12:30:00", "Canon EOS R5")
+    assert (ours.width, ours.height, ours.unseen, ours.note, ours.faults) == (24, 32, False, "", "")
+    assert [picture.shape for picture in (ours.pixels, *ours.frames)] == [(21, 16, 3)] * 3
+    assert [picture[3, 3].tolist() for picture in ours.frames] == [[0, 255, 0], [0, 0, 255]]
+
+
+def test_notes_and_faults_come_out_of_the_worker(tmp_path, paint):
+    path = paint("a.jpg", size=(64, 64), quality=95)
+    path.write_bytes(path.read_bytes()[:-2])
+    with closing(Decoder()) as decoder:
+        assert decoder.decode(str(path), SQUASHED).note.startswith("is cut short: ")
+        (tmp_path / "b.jpg").write_bytes(saved(Image.new("RGB", (8, 8)), "JPEG", exif=b"Exif\0\0MM\x13*", dpi=(72, 72)))
+        assert decoder.decode(str(tmp_path / "b.jpg"), SQUASHED).faults == "its EXIF cannot be read"
+
+
+@pytest.mark.parametrize("name", ["numpy.py", "index_store.py", "json.py", "PIL.py", "sitecustomize.py"])
+@pytest.mark.parametrize("options", [[], ["-m"]], ids=["command", "module"])
+def test_python_files_among_the_photos_are_never_run(tmp_path, paint, name, options):
+    photo = paint("a.png")
+    (tmp_path / name).write_text(f"open({str(tmp_path / 'was_run')!r}, 'w').close()\nraise SystemExit(3)\n")
+    script = (
+        "import os, sys\n"
+        "from index_store.decoding import Decoder\n"
+        "from index_store.encoders.protocols import PhotoInput\n"
+        f"os.chdir({str(tmp_path)!r}); sys.path.insert(0, '')\n"
+        f"{'sys.path.insert(0, os.getcwd())' if options else ''}\n"
+        f"decoder = Decoder(); print(decoder.decode({str(photo)!r}, PhotoInput(16)).width); decoder.close()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("32\n", "")
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize("path", ["", ".", "lib"])
+def test_relative_places_on_the_import_path_are_not_handed_over(monkeypatch, path):
+    monkeypatch.setattr(sys, "path", [path, *sys.path])
+    assert all(os.path.isabs(place) for place in decoding._import_path())
+
+
+def test_a_worker_starts_where_the_working_directory_is_gone(tmp_path, paint):
+    photo, gone = paint("a.png"), tmp_path / "gone"
+    gone.mkdir()
+    script = (
+        "import os\n"
+        "from index_store.decoding import Decoder\n"
+        "from index_store.encoders.protocols import PhotoInput\n"
+        f"os.chdir({str(gone)!r}); os.rmdir({str(gone)!r})\n"
+        f"decoder = Decoder(); print(decoder.decode({str(photo)!r}, PhotoInput(16)).width); decoder.close()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("32\n", "")
 
 
 def test_names_that_are_no_utf8_reach_the_worker(tmp_path, paint):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError
-from index_store.photos import open_photo
+from index_store.photos import MAX_PIXELS, open_photo
 from index_store.raw import develop
 
 SIDE = 64
@@ -67,7 +67,7 @@ def test_a_raw_file_is_developed_and_keeps_its_hue(tmp_path):
     red, green, blue = opened.pixels[8, 8].tolist()
     assert green > red + 40
     assert green > blue + 40
-    assert (opened.width, opened.height) == (SIDE // 2, SIDE // 2)
+    assert (opened.width, opened.height) == (SIDE, SIDE)
 
 
 def test_the_preview_that_the_camera_embedded_comes_first(monkeypatch):
@@ -82,7 +82,8 @@ def test_the_preview_that_the_camera_embedded_comes_first(monkeypatch):
             return thumbnail
 
     monkeypatch.setattr(rawpy, "imread", lambda file: _opened(WithPreview(), file))
-    assert develop(dng((20, 180, 20))) == preview.getvalue()
+    assert develop(dng((20, 180, 20)), 30, MAX_PIXELS).picture == preview.getvalue()
+    assert develop(dng((20, 180, 20)), 33, MAX_PIXELS).picture.startswith(b"P6 64 64 ")
 
 
 def _opened(raw, file):
