@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import click
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from imgsearch_cli.writing import one_field, printable, relative, render_facts, stdout_console, write_json
+from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.streams import say
+from imgsearch_cli.writing import render_facts, stdout_console, write_fields, write_json, write_line
+from index_store.places import shown_place
 
 if TYPE_CHECKING:
     from index_store.checking import Finding
@@ -33,7 +35,7 @@ def render_index_report(report: IndexReport) -> None:
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word in {"added", "unchanged"})
     rate = f"; {report.encoded} embedded at {report.photos_per_second:.1f} photos/s" if report.encoded else ""
     withheld = f"; {report.withheld} in the store withheld by the policy" if report.withheld else ""
-    click.echo(f"{told} in {report.seconds:.1f} s{rate}{withheld}", err=True)
+    say(f"{told} in {report.seconds:.1f} s{rate}{withheld}")
 
 
 def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
@@ -44,17 +46,16 @@ def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
     changes = {"added": plan.added, "changed": plan.changed, "moved": plan.moved, "removed": plan.removed}
     for change, image_ids in changes.items():
         for image_id in sorted(set(image_ids) - set(hidden)):
-            click.echo(change.encode() + b"\t" + one_field(image_id))
+            write_fields(change, relative(image_id))
     render_skipped(plan.skipped)
     told = ", ".join(f"{len(image_ids)} {change}" for change, image_ids in changes.items() if image_ids)
-    click.echo(f"{told or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done", err=True)
+    say(f"{told or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done")
 
 
 def render_skipped(skipped: Iterable[Skipped]) -> None:
     """Name what was skipped and the reason on standard error."""
     for skip in skipped:
-        what = "a withheld photo" if skip.path is None else printable(relative(skip.path))
-        click.echo(f"skipped {what}: {skip.reason}", err=True)
+        say(f"skipped {'a withheld photo' if skip.path is None else relative(skip.path)}: {skip.reason}")
 
 
 def render_findings(findings: Sequence[Finding], output_format: str, mended: int | None) -> None:
@@ -64,18 +65,19 @@ def render_findings(findings: Sequence[Finding], output_format: str, mended: int
         if output_format == "jsonl":
             write_json({"path": path, "problem": finding.problem, "mendable": finding.mendable})
         else:
-            click.echo(f"{printable(path) if path is not None else 'a withheld photo'}: {finding.problem}")
+            write_line(f"{'a withheld photo' if path is None else path}: {finding.problem}")
     done = "" if mended is None else f"; {mended} rows dropped, 'imgsearch index' makes them anew"
-    click.echo(f"{len(findings) or 'no'} problems found{done}", err=True)
+    say(f"{len(findings) or 'no'} {'problem' if len(findings) == 1 else 'problems'} found{done}")
 
 
 def render_status(status: StoreStatus, output_format: str) -> None:
     """Write what is known of a store."""
     if output_format == "jsonl":
-        write_json({name: getattr(status, name) for name in status.__dataclass_fields__})
+        facts = {name: getattr(status, name) for name in status.__dataclass_fields__}
+        write_json(facts | {"store": shown_place(status.store)})
         return
     rows = {
-        "store": printable(status.store),
+        "store": shown_place(status.store),
         "photos": f"{status.photos:,}, {status.withheld:,} withheld, {status.decided_by_hand:,} decided by hand",
         "roots": "\n".join(printable(root) for root in status.roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",

@@ -12,7 +12,6 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -22,7 +21,8 @@ from index_store.compliance.texts import TextRule
 from index_store.encoders import encoder_card, load_text_encoder
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import PolicyError, UsageError
-from index_store.places import cache_folder, default_store, is_url
+from index_store.once import once
+from index_store.places import cache_folder, is_url, named_store, shown_place
 from index_store.records import Answer, Candidate, Match
 from index_store.text_cache import TextCache
 
@@ -36,6 +36,9 @@ _LOG = logging.getLogger(__name__)
 
 DEFAULT_K = 10
 DEFAULT_POOL = 100
+_WITHHELD_STEP = 0.01
+"""How finely a threshold tells the score of a withheld photo."""
+
 MAX_K = 10_000
 """The most matches, and the largest pool, that one query may ask for."""
 
@@ -43,7 +46,7 @@ MAX_K = 10_000
 class Searcher:
     """A store and its models, opened when first needed and kept for the queries that follow.
 
-    After the first answer, several threads may ask at the same time.
+    Several threads may ask at the same time.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class Searcher:
         Raises:
             PolicyError: the policy is broken, or it is mandatory and was to be switched off.
         """
-        self._place = store or default_store()
+        self._place = named_store(store)
         self._encoder = encoder
         self._card = encoder_card(encoder)
         self.policy = load_policy(policy_file)
@@ -93,14 +96,15 @@ class Searcher:
         found = time.perf_counter()
         ranked = rank(query_embedding, candidates, self.reranker)
         _LOG.info("text embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
-        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), self._place, 1000 * (found - embedded))
+        place = shown_place(self._place)
+        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), place, 1000 * (found - embedded))
         _LOG.info("reranked by %s in %.0f ms", self.reranker.version, 1000 * (time.perf_counter() - found))
         least = self.reranker.min_score if min_score is None else min_score
-        matches = self._matches([(score, candidate) for score, candidate in ranked[:k] if score >= least])
+        matches = self._matches(ranked[:k], least)
         return Answer(
             query,
             tuple(matches),
-            reason=_nothing_found(ranked, least, self._place) if not matches else "",
+            reason="" if matches else _nothing_found(bool(ranked), self._best_shown(ranked[:k]), least, place),
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated,
             warnings=_doubts(text),
@@ -110,14 +114,14 @@ class Searcher:
         with self._checking:  # spaCy is not made for several threads
             return self._text_rule.check(text).withheld
 
-    @cached_property
+    @once
     def store(self) -> ImageStore:
         """The opened store."""
         from index_store.store import open_store
 
         return open_store(self._place, self._encoder and self._card.name, preferred=self._card.name)
 
-    @cached_property
+    @once
     def encoder(self) -> TextEncoder:
         """The text encoder that the store was built with."""
         # a folder can be found only by the name that the user gave it
@@ -130,11 +134,8 @@ class Searcher:
         """
         card = self._card
         known = self._cache.get(card.name, text, card.dimension)
-        if known is None and "store" not in self.__dict__:
-            with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
-                opening = aside.submit(load_text_encoder, self._encoder)
-                if self.store.manifest.encoder == card.name:
-                    self.__dict__["encoder"] = opening.result()
+        if known is None:
+            self._open_side_by_side()
         name = self.store.manifest.encoder
         if name != card.name:
             known = self._cache.get(name, text, self.store.manifest.dimension)
@@ -143,11 +144,21 @@ class Searcher:
             self._cache.put(name, text, known)
         return known
 
-    @cached_property
+    def _open_side_by_side(self) -> None:
+        """Open the store and meanwhile the text encoder, where neither is open; the first thread does it for all."""
+        with once.lock:
+            if "store" in self.__dict__:
+                return
+            with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
+                opening = aside.submit(load_text_encoder, self._encoder)
+                if self.store.manifest.encoder == self._card.name:
+                    self.__dict__["encoder"] = opening.result()
+
+    @once
     def _cache(self) -> TextCache:
         return TextCache(cache_folder() if is_url(self._place) else Path(self._place))
 
-    @cached_property
+    @once
     def reranker(self) -> Scorer:
         """What turns a pair into a score in [0, 1]: the encoder's regressor, or the cosine where it has none."""
         from index_store.relevance.cosine import load_scorer
@@ -159,23 +170,41 @@ class Searcher:
         """Whether scores are calibrated, and not bare similarities."""
         return self._reranker_folder is not None
 
-    @cached_property
+    @once
     def _reranker_folder(self) -> Path | None:
         return find_companion(RERANKER, self.store.manifest.encoder, self._encoder)
 
-    def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
+    def _matches(self, ranked: Sequence[tuple[float, Candidate]], least: float) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
-        known = self.store.photos_of([candidate.image_id for _, candidate in ranked])
-        there = [(score, candidate) for score, candidate in ranked if candidate.image_id in known]
-        return [
-            self._match(rank, score, candidate, known[candidate.image_id])
-            for rank, (score, candidate) in enumerate(there, start=1)
+        near = [(score, candidate) for score, candidate in ranked if score >= least - _WITHHELD_STEP]
+        known = self.store.photos_of([candidate.image_id for _, candidate in near])
+        kept = [
+            (score, candidate, known[candidate.image_id])
+            for score, candidate in near
+            if candidate.image_id in known and self._reaches(least, score, known[candidate.image_id])
         ]
+        return [self._match(rank, *found) for rank, found in enumerate(kept, start=1)]
+
+    def _reaches(self, least: float, score: float, photo: StoredPhoto) -> bool:
+        """Whether a photo's score is at least `least`.
+
+        A withheld photo's is rounded first: many thresholds in turn would tell its digits, and many scores the photo.
+        """
+        return (round(score / _WITHHELD_STEP) * _WITHHELD_STEP if self._is_withheld(photo) else score) >= least
+
+    def _is_withheld(self, photo: StoredPhoto) -> bool:
+        return self._withhold and photo.verdict.withholds_at(self.policy.photo_threshold)
 
     def _match(self, position: int, score: float, candidate: Candidate, photo: StoredPhoto) -> Match:
-        if self._withhold and photo.verdict.withholds_at(self.policy.photo_threshold):
+        if self._is_withheld(photo):
             return Match(position, score, candidate.similarity, None, None, None)
         return Match(position, score, candidate.similarity, photo.image_id, photo.width, photo.height)
+
+    def _best_shown(self, ranked: Sequence[tuple[float, Candidate]]) -> float | None:
+        """Return the highest score of the photos that may be shown, or None where there is none."""
+        known = self.store.photos_of([candidate.image_id for _, candidate in ranked])
+        shown = (score for score, c in ranked if c.image_id in known and not self._is_withheld(known[c.image_id]))
+        return max(shown, default=None)
 
 
 def search(
@@ -203,20 +232,31 @@ def rank(
     return sorted(ranked, key=lambda pair: (-pair[0], -pair[1].similarity, pair[1].image_id))
 
 
-def _nothing_found(ranked: Sequence[tuple[float, Candidate]], least: float, place: str) -> str:
-    if not ranked:
+def _nothing_found(any_photos: bool, best: float | None, least: float, place: str) -> str:
+    if not any_photos:
         return f"{place} holds no photos"
-    return f"no photo scores {least:.2f} or more (the best {ranked[0][0]:.2f}); --min-score 0 shows the nearest"
+    told = "" if best is None else f" (the best {best:.2f})"
+    return f"no photo scores {least:.2f} or more{told}; --min-score 0 shows the nearest"
 
 
 def _check_usage(text: str, k: int, pool: int, min_score: float | None) -> None:
     if not text:
         raise UsageError("the query is empty; describe the photo in a few words")
+    if not _is_unicode(text):
+        raise UsageError("the query holds bytes that are no UTF-8 text; write it in UTF-8")
     for name, value in (("k", k), ("pool", pool)):
         if not 1 <= value <= MAX_K:
             raise UsageError(f"{name} is {value}; it must lie between 1 and {MAX_K}")
     if min_score is not None and not 0.0 <= min_score <= 1.0:
         raise UsageError(f"min_score is {min_score}; scores lie between 0 and 1")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the command line, or half of a pair of UTF-16 in JSON
+        return False
+    return True
 
 
 def _doubts(text: str) -> tuple[str, ...]:
