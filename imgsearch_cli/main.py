@@ -69,7 +69,9 @@ def run() -> NoReturn:
         code = exits.BROKEN_PIPE
     except OutputError as error:
         code = _fail(error, str(error), debug=False)
-    # nothing is left to save, and the teardown of the imported libraries would cost a tenth of a second
+    if (scratch := sys.modules.get("index_store.scratch")) is not None:
+        scratch.remove_scratch_folders()
+    # nothing else is left to save, and the teardown of the imported libraries would cost a tenth of a second
     os._exit(code)
 
 
@@ -141,7 +143,8 @@ def _fail(error: BaseException, line: str, debug: bool) -> int:
     if debug:
         for shown in "".join(traceback.format_exception(error)).splitlines():
             say(shown)
-    say(f"imgsearch: {line.removeprefix('imgsearch: ')}")
+    for shown in f"imgsearch: {line.removeprefix('imgsearch: ')}".split("\n"):
+        say(shown)
     return exits.ERROR
 
 

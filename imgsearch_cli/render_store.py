@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from index_store.planning import IndexPlan
     from index_store.records import IndexReport, Skipped, StoredPhoto, StoreStatus
 
+_WITHHELD = "a withheld photo"
+
 
 def render_index_report(report: IndexReport) -> None:
     """Write the summary of an index run to standard error."""
@@ -55,31 +57,34 @@ def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
 def render_skipped(skipped: Iterable[Skipped]) -> None:
     """Name what was skipped and the reason on standard error."""
     for skip in skipped:
-        say(f"skipped {'a withheld photo' if skip.path is None else relative(skip.path)}: {skip.reason}")
+        say(f"skipped {_WITHHELD if skip.path is None else relative(skip.path)}: {skip.reason}")
 
 
-def render_findings(findings: Sequence[Finding], output_format: str, mended: int | None) -> None:
-    """Write what is wrong with a store; withheld photos are not named."""
+def render_findings(
+    findings: Sequence[Finding], hidden: Collection[str], output_format: str, mended: int | None
+) -> None:
+    """Write what is wrong with a store; photos in `hidden`, and those that were withheld then, are not named."""
     for finding in findings:
-        path = None if finding.withheld else relative(finding.image_id)
+        path = None if finding.withheld or finding.image_id in hidden else relative(finding.image_id)
         if output_format == "jsonl":
             write_json({"path": path, "problem": finding.problem, "mendable": finding.mendable})
         else:
-            write_line(f"{'a withheld photo' if path is None else path}: {finding.problem}")
+            write_line(f"{_WITHHELD if path is None else path}: {finding.problem}")
     done = "" if mended is None else f"; {mended} rows dropped, 'imgsearch index' makes them anew"
     say(f"{len(findings) or 'no'} {'problem' if len(findings) == 1 else 'problems'} found{done}")
 
 
-def render_status(status: StoreStatus, output_format: str) -> None:
-    """Write what is known of a store."""
+def render_status(status: StoreStatus, hidden: Collection[str], output_format: str) -> None:
+    """Write what is known of a store; roots in `hidden` are withheld photos that were named by themselves."""
+    roots = [_WITHHELD if root in hidden else root for root in status.roots]
     if output_format == "jsonl":
         facts = {name: getattr(status, name) for name in status.__dataclass_fields__}
-        write_json(facts | {"store": shown_place(status.store)})
+        write_json(facts | {"store": shown_place(status.store), "roots": roots})
         return
     rows = {
         "store": shown_place(status.store),
         "photos": f"{status.photos:,}, {status.withheld:,} withheld, {status.decided_by_hand:,} decided by hand",
-        "roots": "\n".join(printable(root) for root in status.roots) or "none",
+        "roots": "\n".join(printable(root) for root in roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",
         "reranker": status.reranker,
         "policy": status.policy,
