@@ -143,9 +143,20 @@ def _fail(error: BaseException, line: str, debug: bool) -> int:
     if debug:
         for shown in "".join(traceback.format_exception(error)).splitlines():
             say(shown)
+    if _stands_nowhere():
+        line += "; the working directory is gone: change to another folder"
     for shown in f"imgsearch: {line.removeprefix('imgsearch: ')}".split("\n"):
         say(shown)
     return exits.ERROR
+
+
+def _stands_nowhere() -> bool:
+    """Whether the working directory was deleted, so that no relative path can be found."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 class _Escaping(logging.Formatter):

@@ -60,12 +60,10 @@ def render_skipped(skipped: Iterable[Skipped]) -> None:
         say(f"skipped {_WITHHELD if skip.path is None else relative(skip.path)}: {skip.reason}")
 
 
-def render_findings(
-    findings: Sequence[Finding], hidden: Collection[str], output_format: str, mended: int | None
-) -> None:
-    """Write what is wrong with a store; photos in `hidden`, and those that were withheld then, are not named."""
+def render_findings(findings: Sequence[Finding], output_format: str, mended: int | None) -> None:
+    """Write what is wrong with a store; withheld photos are not named."""
     for finding in findings:
-        path = None if finding.withheld or finding.image_id in hidden else relative(finding.image_id)
+        path = None if finding.withheld else relative(finding.image_id)
         if output_format == "jsonl":
             write_json({"path": path, "problem": finding.problem, "mendable": finding.mendable})
         else:
@@ -74,17 +72,16 @@ def render_findings(
     say(f"{len(findings) or 'no'} {'problem' if len(findings) == 1 else 'problems'} found{done}")
 
 
-def render_status(status: StoreStatus, hidden: Collection[str], output_format: str) -> None:
-    """Write what is known of a store; roots in `hidden` are withheld photos that were named by themselves."""
-    roots = [_WITHHELD if root in hidden else root for root in status.roots]
+def render_status(status: StoreStatus, output_format: str) -> None:
+    """Write what is known of a store."""
     if output_format == "jsonl":
         facts = {name: getattr(status, name) for name in status.__dataclass_fields__}
-        write_json(facts | {"store": shown_place(status.store), "roots": roots})
+        write_json(facts | {"store": shown_place(status.store)})
         return
     rows = {
         "store": shown_place(status.store),
         "photos": f"{status.photos:,}, {status.withheld:,} withheld, {status.decided_by_hand:,} decided by hand",
-        "roots": "\n".join(printable(root) for root in roots) or "none",
+        "roots": "\n".join(printable(root) for root in status.roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",
         "reranker": status.reranker,
         "policy": status.policy,

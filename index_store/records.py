@@ -115,7 +115,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One row of an answer. A withheld row keeps rank, score and similarity; what names the photo is absent."""
+    """One row of an answer. A withheld row keeps its rank; what names the photo is absent, its figures are 0."""
 
     rank: int
     score: float

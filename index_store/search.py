@@ -12,6 +12,7 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 DEFAULT_K = 10
 DEFAULT_POOL = 100
-_WITHHELD_STEP = 0.01
+_WITHHELD_DIGITS = 2
 """How finely a threshold tells the score of a withheld photo."""
 
 MAX_K = 10_000
@@ -100,11 +101,12 @@ class Searcher:
         _LOG.info("%d candidates from %s in %.0f ms", len(candidates), place, 1000 * (found - embedded))
         _LOG.info("reranked by %s in %.0f ms", self.reranker.version, 1000 * (time.perf_counter() - found))
         least = self.reranker.min_score if min_score is None else min_score
-        matches = self._matches(ranked[:k], least)
+        near = [(score, candidate) for score, candidate in ranked[:k] if score >= least - 10**-_WITHHELD_DIGITS]
+        matches = _reaching(self._matches(near), least)
         return Answer(
             query,
             tuple(matches),
-            reason="" if matches else _nothing_found(bool(ranked), self._best_shown(ranked[:k]), least, place),
+            reason=_nothing_found(self._matches(ranked[:k]), least, place) if not matches else "",
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated,
             warnings=_doubts(text),
@@ -174,37 +176,19 @@ class Searcher:
     def _reranker_folder(self) -> Path | None:
         return find_companion(RERANKER, self.store.manifest.encoder, self._encoder)
 
-    def _matches(self, ranked: Sequence[tuple[float, Candidate]], least: float) -> list[Match]:
+    def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
-        near = [(score, candidate) for score, candidate in ranked if score >= least - _WITHHELD_STEP]
-        known = self.store.photos_of([candidate.image_id for _, candidate in near])
-        kept = [
-            (score, candidate, known[candidate.image_id])
-            for score, candidate in near
-            if candidate.image_id in known and self._reaches(least, score, known[candidate.image_id])
+        known = self.store.photos_of([candidate.image_id for _, candidate in ranked])
+        there = [(score, candidate) for score, candidate in ranked if candidate.image_id in known]
+        return [
+            self._match(rank, score, candidate, known[candidate.image_id])
+            for rank, (score, candidate) in enumerate(there, start=1)
         ]
-        return [self._match(rank, *found) for rank, found in enumerate(kept, start=1)]
-
-    def _reaches(self, least: float, score: float, photo: StoredPhoto) -> bool:
-        """Whether a photo's score is at least `least`.
-
-        A withheld photo's is rounded first: many thresholds in turn would tell its digits, and many scores the photo.
-        """
-        return (round(score / _WITHHELD_STEP) * _WITHHELD_STEP if self._is_withheld(photo) else score) >= least
-
-    def _is_withheld(self, photo: StoredPhoto) -> bool:
-        return self._withhold and photo.verdict.withholds_at(self.policy.photo_threshold)
 
     def _match(self, position: int, score: float, candidate: Candidate, photo: StoredPhoto) -> Match:
-        if self._is_withheld(photo):
+        if self._withhold and photo.verdict.withholds_at(self.policy.photo_threshold):
             return Match(position, score, candidate.similarity, None, None, None)
         return Match(position, score, candidate.similarity, photo.image_id, photo.width, photo.height)
-
-    def _best_shown(self, ranked: Sequence[tuple[float, Candidate]]) -> float | None:
-        """Return the highest score of the photos that may be shown, or None where there is none."""
-        known = self.store.photos_of([candidate.image_id for _, candidate in ranked])
-        shown = (score for score, c in ranked if c.image_id in known and not self._is_withheld(known[c.image_id]))
-        return max(shown, default=None)
 
 
 def search(
@@ -232,11 +216,22 @@ def rank(
     return sorted(ranked, key=lambda pair: (-pair[0], -pair[1].similarity, pair[1].image_id))
 
 
-def _nothing_found(any_photos: bool, best: float | None, least: float, place: str) -> str:
-    if not any_photos:
+def _reaching(matches: Sequence[Match], least: float) -> list[Match]:
+    """Return the matches with a score of at least `least`, with their ranks; withheld ones keep nothing else.
+
+    A withheld photo's score is rounded first: asked for with one threshold after the other, it would come out to the
+    last digit, and the scores for many texts tell an embedding.
+    """
+    kept = [m for m in matches if (round(m.score, _WITHHELD_DIGITS) if m.withheld else m.score) >= least]
+    told = (replace(match, score=0.0, similarity=0.0) if match.withheld else match for match in kept)
+    return [replace(match, rank=rank) for rank, match in enumerate(told, start=1)]
+
+
+def _nothing_found(nearest: Sequence[Match], least: float, place: str) -> str:
+    if not nearest:
         return f"{place} holds no photos"
-    told = "" if best is None else f" (the best {best:.2f})"
-    return f"no photo scores {least:.2f} or more{told}; --min-score 0 shows the nearest"
+    best = next((f" (the best {match.score:.2f})" for match in nearest if not match.withheld), "")
+    return f"no photo scores {least:.2f} or more{best}; --min-score 0 shows the nearest"
 
 
 def _check_usage(text: str, k: int, pool: int, min_score: float | None) -> None:

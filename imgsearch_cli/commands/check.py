@@ -38,9 +38,7 @@ def check(
     from imgsearch_cli.render_store import render_findings
     from index_store.upkeep import Library
 
-    library = Library(store, encoder, policy_file, wait)
-    hidden = {photo.image_id for photo in library.withheld()}  # before a repair drops their rows
-    findings, mended = library.check(repair=repair)
-    render_findings(findings, hidden, output_format, mended if repair else None)
+    findings, mended = Library(store, encoder, policy_file, wait).check(repair=repair)
+    render_findings(findings, output_format, mended if repair else None)
     if [finding for finding in findings if not (repair and finding.mendable)]:
         context.exit(exits.ERROR)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -25,8 +24,4 @@ def status(store: str | None, encoder: str | None, policy_file: Path | None, out
     from imgsearch_cli.render_store import render_status
     from index_store.upkeep import Library
 
-    library = Library(store, encoder, policy_file)
-    found = library.status()
-    # a photo that was named by itself is a root
-    hidden = {photo.image_id for photo in library.withheld()} if not all(map(os.path.isdir, found.roots)) else set()
-    render_status(found, hidden, output_format)
+    render_status(Library(store, encoder, policy_file).status(), output_format)
