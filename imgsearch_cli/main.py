@@ -24,8 +24,11 @@ from imgsearch_cli.commands.query import query
 from imgsearch_cli.commands.status import status
 from imgsearch_cli.commands.study import study
 from imgsearch_cli.commands.train import train
+from imgsearch_cli.escaping import printable
+from imgsearch_cli.streams import OutputError, ReaderGone, prepare_streams, say
 from index_store import __version__
 from index_store.errors import ImgsearchError
+from index_store.places import prepare_home
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IMGSEARCH"})
@@ -46,8 +49,7 @@ def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     """
     context.obj = {"quiet": quiet, "debug": debug}
     level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("index_store").setLevel(level)
+    _log_to_standard_error(level)
 
 
 COMMANDS = (index, query, status, check, forget, policy, encoders, train, evaluate, explore, study)
@@ -58,13 +60,18 @@ for command in COMMANDS:
 
 def run() -> NoReturn:
     """Run the program and leave with its exit code; the entry point of `imgsearch`."""
+    prepare_streams()
+    prepare_home()
     code = _main()
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
+    except ReaderGone:
         code = exits.BROKEN_PIPE
-    # nothing is left to save, and the teardown of the imported libraries would cost a tenth of a second
+    except OutputError as error:
+        code = _fail(error, str(error), debug=False)
+    if (scratch := sys.modules.get("index_store.scratch")) is not None:
+        scratch.remove_scratch_folders()
+    # nothing else is left to save, and the teardown of the imported libraries would cost a tenth of a second
     os._exit(code)
 
 
@@ -77,22 +84,24 @@ def _main() -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        _explain_usage(error)
+        return exits.ERROR
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what was written is kept, the next run goes on from there", err=True)
+        say("interrupted; what was written is kept, the next run goes on from there")
         return exits.INTERRUPTED
     except _Terminated:
         return exits.TERMINATED
-    except BrokenPipeError:
+    except ReaderGone:
         return exits.BROKEN_PIPE
+    except SystemExit as error:  # what click makes of a broken pipe, and standard output's is a ReaderGone
+        return _fail(error, "a pipe to another process broke", debug)
     except ImgsearchError as error:
         return _fail(error, str(error), debug)
-    except OSError as error:
-        if error.errno == errno.EPIPE:
-            return exits.BROKEN_PIPE
-        return _fail(error, f"{error.filename or 'imgsearch'}: {(error.strerror or str(error)).lower()}", debug)
+    except (OSError, MemoryError) as error:
+        return _fail(error, _system_line(error), debug)
     except Exception as error:  # Python's own exit code would be 1, which scripts read as "nothing found"
+        if "can't start new thread" in str(error):  # Python has no class of its own for it
+            return _fail(error, f"no thread can be started: {_FEWER_JOBS}", debug)
         return _fail(error, "this is a bug; please report the lines above", debug=True)
 
 
@@ -104,11 +113,64 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
     raise _Terminated
 
 
-def _fail(error: Exception, line: str, debug: bool) -> int:
+_FEWER_JOBS = "ask for fewer --jobs, or raise the limit"
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+"""What the system answers where open files, memory or processes are used up."""
+
+
+def _system_line(error: OSError | MemoryError) -> str:
+    """Say what the system refused, and where."""
+    if isinstance(error, MemoryError):
+        return f"out of memory: {_FEWER_JOBS}"
+    what = (error.strerror or str(error) or type(error).__name__).lower()
+    if error.errno in _SCARCE:
+        what = f"{what}: {_FEWER_JOBS}"
+    return what if error.filename is None else f"{os.fsdecode(str(error.filename))}: {what}"
+
+
+def _explain_usage(error: click.ClickException) -> None:
+    """Say in one line what is wrong with the command line, and where its use is explained."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if context is not None and message == context.get_help():  # a group was named without a command
+        for line in message.splitlines():
+            say(line)
+        return
+    message = message[:1].lower() + message[1:].rstrip(".")
+    say(f"imgsearch: {message}" + (f"; see '{context.command_path} --help'" if context else ""))
+
+
+def _fail(error: BaseException, line: str, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
-    click.echo(f"imgsearch: {line}", err=True)
+        for shown in "".join(traceback.format_exception(error)).splitlines():
+            say(shown)
+    if _stands_nowhere():
+        line += "; the working directory is gone: change to another folder"
+    for shown in f"imgsearch: {line.removeprefix('imgsearch: ')}".split("\n"):
+        say(shown)
     return exits.ERROR
+
+
+def _stands_nowhere() -> bool:
+    """Whether the working directory was deleted, so that no relative path can be found."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
+class _Escaping(logging.Formatter):
+    """What is logged may quote names of files and words of servers."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name that logging calls)
+        return printable(super().formatMessage(record))
+
+
+def _log_to_standard_error(level: int) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Escaping("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("index_store").setLevel(level)
 
 
 if __name__ == "__main__":

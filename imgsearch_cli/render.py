@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-import click
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from imgsearch_cli import exits
-from imgsearch_cli.writing import one_field, printable, relative, stdout_console, write_json
+from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.streams import say
+from imgsearch_cli.writing import can_show, stdout_console, write_fields, write_json, write_line, write_path
 from index_store.records import Answer
 
 if TYPE_CHECKING:
@@ -21,61 +22,86 @@ if TYPE_CHECKING:
 
 _BAR_CELLS = 8
 _BLOCKS = " ▏▎▍▌▋▊▉█"
+_PLAIN_BLOCK = "#"
 
 
 def render_answer(answer: Answer, output_format: str, *, end: bytes = b"\n") -> None:
     """Write an answer in one of the formats `table`, `jsonl`, `tsv` and `paths`; `end` closes each path of `paths`."""
     if output_format == "jsonl":
         _write_answer_jsonl(answer)
-        return
-    if output_format == "table":
-        stdout_console().print(answer.notice if answer.refused else answer_table(answer))
-        return
-    # nothing that is withheld reaches standard output here, so the notice goes where people read
-    if answer.notice:
-        click.echo(answer.notice, err=True)
-    for match in answer.matches:
-        if match.image_id is not None:
-            click.echo(_path_line(match, output_format), nl=False)
-            click.echo(end if output_format == "paths" else b"\n", nl=False)
+    elif output_format == "table" and answer.refused:
+        write_line(answer.notice or "")
+    elif output_format == "table":
+        stdout_console().print(answer_table(answer))
+    else:
+        _write_shown(answer, output_format, end)
+
+
+def exit_code(answer: Answer) -> int:
+    """Return 0 where something is shown, 3 where the notice is all there is, and 1 where nothing was found."""
+    if answer.refused:
+        return exits.NOTICE
+    if any(not match.withheld for match in answer.matches):
+        return exits.FOUND
+    return exits.NOTICE if answer.matches else exits.NOTHING_FOUND
 
 
 def answer_table(answer: Answer) -> Table:
-    """Return the table of an answer: rank, score with a small bar, photo, size in pixels."""
+    """Return the table of an answer: rank, score with a small bar, photo, size in pixels.
+
+    Withheld neighbours share a row: the notice, and the ranks that they take.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("rank", justify="right", style="dim")
+    table.add_column("rank", justify="right", style="dim", no_wrap=True)
     table.add_column("score" if answer.calibrated else "similarity", no_wrap=True)
     table.add_column("photo", overflow="fold", ratio=1)
     table.add_column("size", justify="right", no_wrap=True, style="dim")
-    for match in answer.matches:
-        shown = Text(answer.notice or "", style="italic") if match.withheld else Text(printable(shown_path(match)))
-        size = "" if match.width is None else f"{match.width} × {match.height}"
-        table.add_row(str(match.rank), _score_cell(match.score), shown, size)
+    times = "×" if can_show("×") else "x"
+    for match, count in _rows(answer):
+        if match.withheld:
+            ranks = str(match.rank) if count == 1 else f"{match.rank}-{match.rank + count - 1}"
+            table.add_row(ranks, "", Text(printable(answer.notice or ""), style="italic"), "")
+            continue
+        size = "" if match.width is None else f"{match.width} {times} {match.height}"
+        table.add_row(str(match.rank), _score_cell(match.score), Text(printable(shown_path(match))), size)
     return table
+
+
+def _rows(answer: Answer) -> Iterator[tuple[Match, int]]:
+    """Yield each shown match with 1, and of withheld neighbours the first with their number."""
+    for withheld, neighbours in groupby(answer.matches, key=lambda match: match.withheld):
+        matches = list(neighbours)
+        yield from [(matches[0], len(matches))] if withheld else [(match, 1) for match in matches]
 
 
 def _score_cell(score: float) -> Text:
     eighths = round(min(max(score, 0.0), 1.0) * _BAR_CELLS * 8)
     full, rest = divmod(eighths, 8)
-    bar = (_BLOCKS[8] * full + (_BLOCKS[rest] if rest else "")).ljust(_BAR_CELLS)
+    bar = _BLOCKS[8] * full + (_BLOCKS[rest] if rest else "")
+    if not can_show(_BLOCKS):
+        bar = _PLAIN_BLOCK * round(eighths / 8)
     style = "green" if score >= 0.6 else "yellow" if score >= 0.3 else "red"
-    return Text.assemble(f"{score:.2f} ", (bar, style))
+    return Text.assemble(f"{score:.2f} ", (bar.ljust(_BAR_CELLS), style))
 
 
 def render_batch(answers: Iterable[Answer | BatchError]) -> int:
-    """Write a JSON line for each answer as it comes, and return the exit code."""
-    code = exits.NOTHING_FOUND
+    """Write a JSON line for each answer as it comes, and return the exit code.
+
+    That is 2 where a line is bad, else 0 where anything is shown, else 3 where each answer is the notice, else 1.
+    """
+    codes: set[int] = set()
     for answer in answers:
         if not isinstance(answer, Answer):
             write_json({"line": answer.line, "error": answer.error})
-            code = exits.ERROR
+            codes.add(exits.ERROR)
             continue
         row: dict[str, object] = {"query": answer.query, "withheld": answer.refused}
         row |= {"notice": answer.notice} if answer.refused else {"matches": list(_match_rows(answer))}
         write_json(row)
-        if answer.matches and code == exits.NOTHING_FOUND:
-            code = exits.FOUND
-    return code
+        codes.add(exit_code(answer))
+    if codes == {exits.NOTICE}:
+        return exits.NOTICE
+    return next((code for code in (exits.ERROR, exits.FOUND) if code in codes), exits.NOTHING_FOUND)
 
 
 def _write_answer_jsonl(answer: Answer) -> None:
@@ -86,28 +112,30 @@ def _write_answer_jsonl(answer: Answer) -> None:
 
 
 def _match_rows(answer: Answer) -> Iterator[dict[str, object]]:
-    for match in answer.matches:
+    for match, count in _rows(answer):
+        if match.withheld:
+            yield {"withheld": True, "count": count, "rank": match.rank, "notice": answer.notice}
+            continue
         row: dict[str, object] = {"rank": match.rank, "score": round(match.score, 6)}
         row["similarity"] = round(match.similarity, 6)
         row |= {} if answer.calibrated else {"calibrated": False}
-        if match.image_id is None:
-            row |= {"withheld": True, "notice": answer.notice}
+        row |= {"withheld": False, "path": shown_path(match), "image_id": match.image_id}
+        yield row | {"width": match.width, "height": match.height}
+
+
+def _write_shown(answer: Answer, output_format: str, end: bytes) -> None:
+    """Write what is shown; nothing withheld reaches standard output, so the notice goes where people read."""
+    for match in answer.matches:
+        if match.withheld:
+            continue
+        path = shown_path(match)
+        if output_format == "paths":
+            write_path(path, end)
         else:
-            row |= {
-                "withheld": False,
-                "path": shown_path(match),
-                "image_id": match.image_id,
-                "width": match.width,
-                "height": match.height,
-            }
-        yield row
-
-
-def _path_line(match: Match, output_format: str) -> bytes:
-    if output_format == "paths":
-        return os.fsencode(shown_path(match))
-    path = one_field(match.image_id or "")
-    return b"%d\t%.6f\t%s\t%d\t%d" % (match.rank, match.score, path, match.width or 0, match.height or 0)
+            size = str(match.width or 0), str(match.height or 0)
+            write_fields(str(match.rank), f"{match.score:.6f}", path, *size)
+    if answer.notice:
+        say(answer.notice)
 
 
 def shown_path(match: Match) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from imgsearch_cli.writing import printable, render_facts, stdout_console, write_json
+from imgsearch_cli.escaping import printable
+from imgsearch_cli.streams import say
+from imgsearch_cli.writing import render_facts, stdout_console, write_json, write_line
 
 if TYPE_CHECKING:
     from index_store.compliance.training import PhotoRuleReport
@@ -67,23 +68,23 @@ def render_photo_rule(report: PhotoRuleReport) -> None:
     stdout_console().print(study)
     for name, measured in {f"validation: {report.trusted}": report.validation, **report.evaluation}.items():
         title = f"{name}; {measured.positives} of {measured.photos} show a child; average precision "
-        click.echo(f"{title}{measured.average_precision:.4f}, Brier score {measured.brier:.4f}")
+        write_line(f"{title}{measured.average_precision:.4f}, Brier score {measured.brier:.4f}")
         table = Table("threshold", "recall", "precision", "harmless withheld", box=box.SIMPLE_HEAD, pad_edge=False)
         for row in measured.rows:
             table.add_row(
                 f"{row.threshold:.2f}", f"{row.recall:.3f}", f"{row.precision:.3f}", f"{row.harmless_withheld:.3f}"
             )
         stdout_console().print(table)
-    click.echo(f"wrote {report.version} for the encoder {report.encoder}", err=True)
+    say(f"wrote {report.version} for the encoder {report.encoder}")
 
 
 def render_training(report: TrainingReport, *, quiet: bool) -> None:
     """Write the figures of a training run on held-out photos, the constant predictor's beside them."""
     if not quiet:
         for note in report.notes:
-            click.echo(note, err=True)
+            say(note)
         if report.filter_report is not None:
-            click.echo(str(report.filter_report), err=True)
+            say(str(report.filter_report))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric")
     table.add_column(report.options.model, justify="right")
@@ -97,14 +98,14 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
     if report.absent_answered is not None and report.real_answered is not None:
         told += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
     if not quiet:
-        click.echo(f"{told}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s", err=True)
+        say(f"{told}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s")
 
 
 def render_evaluation(report: EvaluationReport, output_format: str, *, by_query: bool, quiet: bool) -> None:
     """Write all figures, and with `by_query` the rank of each query's photo."""
     if not quiet:
         for note in report.notes:
-            click.echo(note, err=True)
+            say(note)
     if output_format == "jsonl":
         for row in report.rows:
             write_json(row.as_json())

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import click
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from imgsearch_cli.writing import one_field, printable, relative, render_facts, stdout_console, write_json
+from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.streams import say
+from imgsearch_cli.writing import render_facts, stdout_console, write_fields, write_json, write_line
+from index_store.places import shown_place
 
 if TYPE_CHECKING:
     from index_store.checking import Finding
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 10
 """Suffixes or folder names that one line tells."""
+
+_WITHHELD = "a withheld photo"
 
 
 def render_index_report(report: IndexReport) -> None:
@@ -37,33 +41,29 @@ def render_index_report(report: IndexReport) -> None:
     rate = f"; {report.encoded} embedded at {report.photos_per_second:.1f} photos/s" if report.encoded else ""
     withheld = f"; {report.withheld} in the store withheld by the policy" if report.withheld else ""
     render_passed_over(report.passed_over)
-    click.echo(f"{told} in {report.seconds:.1f} s{rate}{withheld}", err=True)
+    say(f"{told} in {report.seconds:.1f} s{rate}{withheld}")
 
 
 def render_passed_over(passed_over: PassedOver) -> None:
     """Tell on standard error what was left out although nothing is wrong with it: a line for each reason."""
     if passed_over.formats:
         files = _files(sum(passed_over.formats.values()), "file")
-        click.echo(f"{files} in formats that are not read: {_counted(passed_over.formats)}", err=True)
+        say(f"{files} in formats that are not read: {_counted(passed_over.formats)}")
     if passed_over.rubbish:
         folders = _files(sum(passed_over.rubbish.values()), "folder")
-        click.echo(
-            f"{folders} of trash, thumbnails and the like passed over: {_counted(passed_over.rubbish)}", err=True
-        )
+        say(f"{folders} of trash, thumbnails and the like passed over: {_counted(passed_over.rubbish)}")
     if passed_over.paired:
         files = _files(passed_over.paired, "camera RAW file")
-        click.echo(f"{files} passed over for the JPEG of the same name and moment; --keep-raw shows both", err=True)
+        say(f"{files} passed over for the JPEG of the same name and moment; --keep-raw shows both")
 
 
 def render_warnings(passed_over: PassedOver) -> None:
     """Tell on standard error what the user can do about what was left out."""
     if passed_over.raw:
         files = _files(passed_over.raw, "camera RAW file")
-        click.echo(f"skipped {files}; to read them, pip install 'imgsearch-cli[raw]'", err=True)
+        say(f"skipped {files}; to read them, pip install 'imgsearch-cli[raw]'")
     for pattern in passed_over.unused:
-        click.echo(
-            f"--exclude {printable(pattern)}: matched nothing; patterns count from the folder that is indexed", err=True
-        )
+        say(f"--exclude {printable(pattern)}: matched nothing; patterns count from the folder that is indexed")
 
 
 def _files(count: int, what: str) -> str:
@@ -85,19 +85,18 @@ def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
     changes = {"added": plan.added, "changed": plan.changed, "moved": plan.moved, "removed": plan.removed}
     for change, image_ids in changes.items():
         for image_id in sorted(set(image_ids) - set(hidden)):
-            click.echo(change.encode() + b"\t" + one_field(image_id))
+            write_fields(change, relative(image_id))
     render_skipped(plan.skipped)
     render_warnings(plan.passed_over)
     render_passed_over(plan.passed_over)
     told = ", ".join(f"{len(image_ids)} {change}" for change, image_ids in changes.items() if image_ids)
-    click.echo(f"{told or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done", err=True)
+    say(f"{told or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done")
 
 
 def render_skipped(skipped: Iterable[Skipped]) -> None:
     """Name what was skipped and the reason on standard error."""
     for skip in skipped:
-        what = "a withheld photo" if skip.path is None else printable(relative(skip.path))
-        click.echo(f"skipped {what}: {skip.reason}", err=True)
+        say(f"skipped {_WITHHELD if skip.path is None else relative(skip.path)}: {skip.reason}")
 
 
 def render_findings(findings: Sequence[Finding], output_format: str, mended: int | None) -> None:
@@ -107,18 +106,19 @@ def render_findings(findings: Sequence[Finding], output_format: str, mended: int
         if output_format == "jsonl":
             write_json({"path": path, "problem": finding.problem, "mendable": finding.mendable})
         else:
-            click.echo(f"{printable(path) if path is not None else 'a withheld photo'}: {finding.problem}")
+            write_line(f"{_WITHHELD if path is None else path}: {finding.problem}")
     done = "" if mended is None else f"; {mended} rows dropped, 'imgsearch index' makes them anew"
-    click.echo(f"{len(findings) or 'no'} problems found{done}", err=True)
+    say(f"{len(findings) or 'no'} {'problem' if len(findings) == 1 else 'problems'} found{done}")
 
 
 def render_status(status: StoreStatus, output_format: str) -> None:
     """Write what is known of a store."""
     if output_format == "jsonl":
-        write_json({name: getattr(status, name) for name in status.__dataclass_fields__})
+        facts = {name: getattr(status, name) for name in status.__dataclass_fields__}
+        write_json(facts | {"store": shown_place(status.store)})
         return
     rows = {
-        "store": printable(status.store),
+        "store": shown_place(status.store),
         "photos": f"{status.photos:,}, {status.withheld:,} withheld, {status.decided_by_hand:,} decided by hand",
         "roots": "\n".join(printable(root) for root in status.roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",

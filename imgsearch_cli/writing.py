@@ -1,54 +1,57 @@
-"""How anything is written: the console of results, paths made safe for terminals and scripts, JSON lines, facts."""
+"""How results are written to standard output: the console of tables, lines, JSON lines, facts."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
 
-import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from imgsearch_cli.escaping import json_line, one_field, printable
 
 _UNBOUNDED = 100_000
 
 
 def stdout_console() -> Console:
-    """Return the console for results; in a pipe lines are as long as they need to be."""
-    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
+    """Return the console for results; in a pipe lines are as long as they need to be.
+
+    No text is read as markup: names of photos and folders may look like it.
+    """
+    width = None if sys.stdout.isatty() else _UNBOUNDED
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=False, width=width)
 
 
-def relative(path: str) -> str:
-    """Return `path` relative to the working directory where it lies below it, else as it is."""
-    here = os.getcwd().rstrip(os.sep) + os.sep
-    return path[len(here) :] if path.startswith(here) else path
-
-
-def printable(path: str) -> str:
-    """Return a path as a terminal may show it: control characters and bytes that are no text are escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
+def write_line(text: str) -> None:
+    """Write a line of text."""
+    sys.stdout.write(f"{printable(text)}\n")
+    sys.stdout.flush()
 
 
 def write_json(row: Mapping[str, object]) -> None:
-    """Write one JSON object as a line; bytes of a path that are no UTF-8 become lone surrogate escapes."""
-    line = json.dumps(row, ensure_ascii=False)
+    """Write an object as a line of JSON, in UTF-8 whatever the encoding of the terminal."""
+    _write_bytes(json_line(row).encode() + b"\n")
+
+
+def write_path(path: str, end: bytes = b"\n") -> None:
+    """Write the bytes of a path; a terminal is shown control characters as escapes."""
+    _write_bytes(_raw(_for_terminal(path)) + end)
+
+
+def write_fields(*fields: str) -> None:
+    """Write a tab-separated line."""
+    _write_bytes(b"\t".join(_raw(_for_terminal(one_field(field))) for field in fields) + b"\n")
+
+
+def can_show(text: str) -> bool:
+    """Tell whether the encoding of standard output has all characters of a text."""
     try:
-        line.encode("utf-8")
-    except UnicodeEncodeError:
-        line = json.dumps(row)
-    click.echo(line.encode("utf-8"))
-
-
-def one_field(image_id: str) -> bytes:
-    """Return a shown path as a field of a tab-separated line: backslash, tab and line ends are escaped."""
-    path = os.fsencode(relative(image_id))
-    for raw, escaped in ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r")):
-        path = path.replace(raw, escaped)
-    return path
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def render_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -57,5 +60,22 @@ def render_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, value)
+        table.add_row(name, Text("\n".join(map(printable, value.split("\n")))))
     stdout_console().print(table)
+
+
+def _for_terminal(path: str) -> str:
+    return printable(path) if sys.stdout.isatty() else path
+
+
+def _raw(path: str) -> bytes:
+    try:
+        return os.fsencode(path)
+    except UnicodeEncodeError:  # a store that was made under another locale, or no path at all
+        return path.encode("utf-8", "backslashreplace")
+
+
+def _write_bytes(content: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()

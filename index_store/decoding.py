@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from index_store.encoders.protocols import PhotoInput
-from index_store.errors import PhotoError, PhotoUnreadableError
+from index_store.errors import DecoderError, PhotoError, PhotoUnreadableError
 from index_store.planning import EncodingJob
 from index_store.records import MOST_FRAMES, OpenedPhoto, PhotoFile
 
@@ -111,7 +111,7 @@ class Decoder:
         if self._closed:
             raise PhotoUnreadableError("was left for the next run")
         if self._worker is None:
-            self._worker = _Worker(self._command)
+            self._worker = self._start()
         try:
             return self._ask(self._worker, path, wanted)
         except TimeoutError as error:
@@ -119,6 +119,22 @@ class Decoder:
             raise PhotoError(f"took longer than {self._seconds:.0f} s to decode") from error
         except (EOFError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise PhotoError(f"broke the decoder ({self._stop()})") from error
+
+    def _start(self) -> _Worker:
+        """Start a worker; where none can be, that is no photo's fault.
+
+        Raises:
+            DecoderError: it ended before it asked for work, for want of memory, processes or open files.
+        """
+        worker = _Worker(self._command)
+        try:
+            worker.wait_until_ready(self._seconds)
+        except (EOFError, TimeoutError, OSError, ValueError) as error:
+            raise DecoderError(
+                f"no decoder can be started ({worker.end()}): free some memory or ask for fewer --jobs; "
+                "what was written is kept"
+            ) from error
+        return worker
 
     def close(self) -> None:
         """End the worker; a photo that it is at is given up."""
@@ -173,6 +189,12 @@ class _Worker:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._pipe, selectors.EVENT_READ)
         self._deadline = 0.0
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Wait for the empty answer that a worker begins with; raises as `answer` does."""
+        self._deadline = time.monotonic() + seconds
+        if self.exactly(_LENGTH_BYTES, _LENGTH_BYTES) != bytes(_LENGTH_BYTES):
+            raise ValueError("no greeting")
 
     def answer(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request and return the header of its answer; the pixels behind it have to come in the same time.
@@ -256,6 +278,10 @@ def work() -> None:
     """Answer requests on standard input until it ends; what a worker process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _bound_memory()
+    import index_store.photos  # noqa: F401  (fails here, and not at each photo, where memory is short)
+
+    sys.stdout.buffer.write(bytes(_LENGTH_BYTES))
+    sys.stdout.buffer.flush()
     while request := sys.stdin.buffer.readline():
         for part in _answer(json.loads(request)):
             sys.stdout.buffer.write(part)

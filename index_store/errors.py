@@ -25,6 +25,10 @@ class PhotoUnreadableError(PhotoError):
     """A photo could not be read just now, whatever it holds: what is stored of it stays."""
 
 
+class DecoderError(ImgsearchError):
+    """No process that decodes photos can be started."""
+
+
 class StoreError(ImgsearchError):
     """The store is missing, is no store, is newer than this program, or cannot be written."""
 

@@ -1,17 +1,45 @@
-"""Where things lie by default: the store in the user's data directory, caches in the user's cache directory."""
+"""Where things lie by default, in the user's data and cache directories, and what places are called in messages."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
 
+from index_store.errors import StoreError
+
+NO_HOME = os.path.join(os.sep, "nonexistent")
+"""The home of a user who has none, as Debian calls it; libraries ask for one when they are imported, and fail."""
+
+_ACCESS = re.compile(r"^([a-z][a-z0-9+.-]*:/*).*@", re.IGNORECASE | re.DOTALL)
+_QUESTION = re.compile(r"[?#].*", re.DOTALL)
+
 
 def default_store() -> str:
-    """Return the store that is used where none is named: `IMGSEARCH_STORE`, else one in the user's data directory."""
+    """Return the store that is used where none is named: `IMGSEARCH_STORE`, else one in the user's data directory.
+
+    Raises:
+        StoreError: this user has no home folder.
+    """
     named = os.environ.get("IMGSEARCH_STORE")
-    return named or os.path.join(platformdirs.user_data_dir("imgsearch", appauthor=False), "store")
+    if named:
+        return expanded(named)
+    folder = platformdirs.user_data_dir("imgsearch", appauthor=False)
+    if not os.path.isabs(folder) or _lies_in_no_home(folder):
+        raise StoreError("this user has no home folder; name a store with --store or IMGSEARCH_STORE")
+    return os.path.join(folder, "store")
+
+
+def named_store(store: str | None) -> str:
+    """Return the store that a caller named, `~` being the home folder, or the default one."""
+    return expanded(store) if store else default_store()
+
+
+def expanded(place: str) -> str:
+    """Return a path in which a leading `~` is replaced by the home folder; the address of a server stays as it is."""
+    return place if is_url(place) else os.path.expanduser(place)
 
 
 def is_url(store: str) -> bool:
@@ -19,6 +47,41 @@ def is_url(store: str) -> bool:
     return store.startswith(("http://", "https://"))
 
 
+def shown_place(place: str) -> str:
+    """Return a store's place as messages may show it: an address without user, password and what follows its path."""
+    if not re.match(r"[a-z][a-z0-9+.-]*:/", place, re.IGNORECASE):
+        return place
+    return _QUESTION.sub("", _ACCESS.sub(r"\1***@", place))
+
+
+def is_there(path: str) -> bool:
+    """Tell whether a file or folder is there; `os.path.exists` says no as well where it may not look.
+
+    Raises:
+        PermissionError, OSError: a folder above may not be entered, or the system failed; the path is in `filename`.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def cache_folder() -> Path:
-    """Return the folder for what can be made again."""
-    return Path(platformdirs.user_cache_dir("imgsearch", appauthor=False))
+    """Return the folder for what can be made again; where the user has no home, it cannot be made."""
+    return Path(os.path.abspath(platformdirs.user_cache_dir("imgsearch", appauthor=False)))
+
+
+def prepare_home() -> None:
+    """Give a process without a home folder (no HOME, no entry among the users) one that is not there.
+
+    An empty HOME counts as none: `~` would be the root folder of the machine.
+    """
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)
+        if not os.path.isabs(os.path.expanduser("~")):
+            os.environ["HOME"] = NO_HOME
+
+
+def _lies_in_no_home(folder: str) -> bool:
+    return os.path.commonpath([folder, NO_HOME]) == NO_HOME

@@ -177,7 +177,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One row of an answer. A withheld row keeps its rank; what names the photo is absent.
+    """One row of an answer. A withheld row keeps its rank; what names the photo is absent, its figures are 0.
 
     `copies` are the paths of further files of the same content. `missing`: no file of it is there now.
     """

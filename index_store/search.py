@@ -13,7 +13,7 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -25,7 +25,8 @@ from index_store.compliance.texts import TextRule
 from index_store.encoders import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import PolicyError, UsageError
-from index_store.places import cache_folder, default_store, is_url
+from index_store.once import once
+from index_store.places import cache_folder, is_url, named_store, shown_place
 from index_store.records import Answer, Candidate, Match
 from index_store.text_cache import TextCache
 
@@ -39,6 +40,9 @@ _LOG = logging.getLogger(__name__)
 
 DEFAULT_K = 10
 DEFAULT_POOL = 100
+_WITHHELD_DIGITS = 2
+"""How finely a threshold tells the score of a withheld photo."""
+
 MAX_K = 10_000
 """The most matches, and the largest pool, that one query may ask for."""
 
@@ -46,7 +50,7 @@ MAX_K = 10_000
 class Searcher:
     """A store and its models, opened when first needed and kept for the queries that follow.
 
-    After the first answer, several threads may ask at the same time.
+    Several threads may ask at the same time.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class Searcher:
         Raises:
             PolicyError: the policy is broken, or it is mandatory and was to be switched off.
         """
-        self._place = store or default_store()
+        self._place = named_store(store)
         self._encoder = encoder
         self._card = encoder_card(encoder)
         self.policy = load_policy(policy_file)
@@ -96,14 +100,16 @@ class Searcher:
         found = time.perf_counter()
         ranked = rank(query_embedding, candidates, self.reranker)
         _LOG.info("text embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
-        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), self._place, 1000 * (found - embedded))
+        place = shown_place(self._place)
+        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), place, 1000 * (found - embedded))
         _LOG.info("reranked by %s in %.0f ms", self.reranker.version, 1000 * (time.perf_counter() - found))
         least = self.reranker.min_score if min_score is None else min_score
-        matches = self._matches([(score, candidate) for score, candidate in ranked[:k] if score >= least])
+        near = [(score, candidate) for score, candidate in ranked[:k] if score >= least - 10**-_WITHHELD_DIGITS]
+        matches = _reaching(self._matches(near), least)
         return Answer(
             query,
             tuple(matches),
-            reason=_nothing_found(ranked, least, self._place) if not matches else "",
+            reason=_nothing_found(self._matches(ranked[:k]), least, place) if not matches else "",
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated,
             warnings=(*_doubts(text), *self._upgrade_note),
@@ -113,14 +119,14 @@ class Searcher:
         with self._checking:  # spaCy is not made for several threads
             return self._text_rule.check(text).withheld
 
-    @cached_property
+    @once
     def store(self) -> ImageStore:
         """The opened store."""
         from index_store.store import open_store
 
         return open_store(self._place, self._encoder and self._card.name, preferred=self._card.name, read_only=True)
 
-    @cached_property
+    @once
     def encoder(self) -> TextEncoder:
         """The text encoder that the store was built with."""
         return load_text_encoder(self._store_card)
@@ -132,11 +138,8 @@ class Searcher:
         """
         card = self._card
         known = self._cache.get(card.name, text, card.dimension)
-        if known is None and "store" not in self.__dict__:
-            with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
-                opening = aside.submit(load_text_encoder, self._encoder)
-                if self.store.manifest.encoder == card.name:
-                    self.__dict__["encoder"] = opening.result()
+        if known is None:
+            self._open_side_by_side()
         name = self.store.manifest.encoder
         if name != card.name:
             known = self._cache.get(name, text, self.store.manifest.dimension)
@@ -145,7 +148,7 @@ class Searcher:
             self._cache.put(name, text, known)
         return known
 
-    @cached_property
+    @once
     def _upgrade_note(self) -> tuple[str, ...]:
         """A line where an earlier release's photos are not all embedded again yet."""
         if not any(map(shipped_before, self.store.encoders)) or shipped_before(self.store.manifest.encoder):
@@ -153,11 +156,21 @@ class Searcher:
         count = self.store.count()
         return (f"the photos are being embedded again, {count:,} so far; 'imgsearch index' completes it",)
 
-    @cached_property
+    def _open_side_by_side(self) -> None:
+        """Open the store and meanwhile the text encoder, where neither is open; the first thread does it for all."""
+        with once.lock:
+            if "store" in self.__dict__:
+                return
+            with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
+                opening = aside.submit(load_text_encoder, self._encoder)
+                if self.store.manifest.encoder == self._card.name:
+                    self.__dict__["encoder"] = opening.result()
+
+    @once
     def _cache(self) -> TextCache:
         return TextCache(cache_folder() if is_url(self._place) else Path(self._place))
 
-    @cached_property
+    @once
     def reranker(self) -> Scorer:
         """What turns a pair into a score in [0, 1]: the encoder's regressor, or the cosine where it has none."""
         from index_store.relevance.cosine import load_scorer
@@ -169,7 +182,7 @@ class Searcher:
         """Whether scores are calibrated, and not bare similarities."""
         return self._reranker_folder is not None
 
-    @cached_property
+    @once
     def _reranker_folder(self) -> Path | None:
         return find_companion(RERANKER, self.store.manifest.encoder, self._encoder)
 
@@ -188,7 +201,7 @@ class Searcher:
         decisions = HandDecisions(self.store.decisions(), self.store.manifest.encoder)
         return ShowingRule(self.policy, self._store_card, decisions, self._encoder)
 
-    @cached_property
+    @once
     def _store_card(self) -> EncoderCard:
         return (
             self._card if self._card.name == self.store.manifest.encoder else stored_card(self.store.manifest.encoder)
@@ -229,20 +242,42 @@ def rank(
     return sorted(ranked, key=lambda pair: (-pair[0], -pair[1].similarity, pair[1].key))
 
 
-def _nothing_found(ranked: Sequence[tuple[float, Candidate]], least: float, place: str) -> str:
-    if not ranked:
+def _reaching(matches: Sequence[Match], least: float) -> list[Match]:
+    """Return the matches with a score of at least `least`, with their ranks; withheld ones keep nothing else.
+
+    A withheld photo's score is rounded first: asked for with one threshold after the other, it would come out to the
+    last digit, and the scores for many texts tell an embedding.
+    """
+    kept = [m for m in matches if (round(m.score, _WITHHELD_DIGITS) if m.withheld else m.score) >= least]
+    told = (replace(match, score=0.0, similarity=0.0) if match.withheld else match for match in kept)
+    return [replace(match, rank=rank) for rank, match in enumerate(told, start=1)]
+
+
+def _nothing_found(nearest: Sequence[Match], least: float, place: str) -> str:
+    if not nearest:
         return f"{place} holds no photos"
-    return f"no photo scores {least:.2f} or more (the best {ranked[0][0]:.2f}); --min-score 0 shows the nearest"
+    best = next((f" (the best {match.score:.2f})" for match in nearest if not match.withheld), "")
+    return f"no photo scores {least:.2f} or more{best}; --min-score 0 shows the nearest"
 
 
 def _check_usage(text: str, k: int, pool: int, min_score: float | None) -> None:
     if not text:
         raise UsageError("the query is empty; describe the photo in a few words")
+    if not _is_unicode(text):
+        raise UsageError("the query holds bytes that are no UTF-8 text; write it in UTF-8")
     for name, value in (("k", k), ("pool", pool)):
         if not 1 <= value <= MAX_K:
             raise UsageError(f"{name} is {value}; it must lie between 1 and {MAX_K}")
     if min_score is not None and not 0.0 <= min_score <= 1.0:
         raise UsageError(f"min_score is {min_score}; scores lie between 0 and 1")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the command line, or half of a pair of UTF-16 in JSON
+        return False
+    return True
 
 
 def _doubts(text: str) -> tuple[str, ...]:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from imgsearch_cli import exits
-from imgsearch_cli.options import encoder_option, format_option, store_option, wait_option
+from imgsearch_cli.options import encoder_option, format_option, policy_option, store_option, wait_option
 
 
 @click.command()
 @store_option
 @encoder_option
+@policy_option
 @click.option("--repair", is_flag=True, help="Drop rows that are broken; the next index run makes them anew.")
 @format_option("table", "jsonl")
 @wait_option
 @click.pass_context
 def check(
-    context: click.Context, store: str | None, encoder: str | None, repair: bool, output_format: str, wait: bool
+    context: click.Context,
+    store: str | None,
+    encoder: str | None,
+    policy_file: Path | None,
+    repair: bool,
+    output_format: str,
+    wait: bool,
 ) -> None:
     """Verify the store: manifest, rows, vectors, files that are gone, and that the search finds what is stored.
 
@@ -29,7 +38,7 @@ def check(
     from imgsearch_cli.render_store import render_findings
     from index_store.upkeep import Library
 
-    findings, mended = Library(store, encoder, wait=wait).check(repair=repair)
+    findings, mended = Library(store, encoder, policy_file, wait).check(repair=repair)
     render_findings(findings, output_format, mended if repair else None)
     if [finding for finding in findings if not (repair and finding.mendable)]:
         context.exit(exits.ERROR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from imgsearch_cli.options import format_option
+from imgsearch_cli.streams import say
 
 
 @click.command()
@@ -30,5 +31,5 @@ def encoders(folders: tuple[str, ...], fetch: str | None, output_format: str) ->
     if fetch is not None:
         from index_store.neural.hub import fetch as fetch_encoder
 
-        click.echo(f"fetched {fetch_encoder(fetch).name}", err=True)
+        say(f"fetched {fetch_encoder(fetch).name}")
     render_encoders(list_encoders(folders), output_format)

@@ -23,6 +23,11 @@ from imgsearch_cli.options import encoder_option, format_option, policy_option
 @click.option("--write-run", type=click.Path(path_type=Path, dir_okay=False), help="Write the ranking in TREC format.")
 @encoder_option
 @policy_option
+@click.option(
+    "--no-policy",
+    is_flag=True,
+    help="Also name queries and photos that the policy withholds; refused where it is mandatory.",
+)
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -34,12 +39,13 @@ def evaluate(
     write_run: Path | None,
     encoder: str | None,
     policy_file: Path | None,
+    no_policy: bool,
 ) -> None:
     """Measure the reranker on the data in DATA, a folder in the layout of with_sense.
 
     On judged pairs: errors, agreement with experts and crowd, calibration. On queries: how high the photo that each was
-    written for is ranked, before and after reranking. The policy is off while ranking; what it would withhold is
-    counted.
+    written for is ranked, before and after reranking. All photos are ranked; what the policy withholds is counted, and
+    neither --by-query nor --write-run names it.
 
     \b
     imgsearch evaluate ../shared/data/with_sense
@@ -51,7 +57,9 @@ def evaluate(
 
     quiet = context.obj["quiet"]
     with progress_bar("photos", "photos", quiet=quiet) as advance:
-        report = evaluation.evaluate(data, model, subset, encoder, progress=advance, policy_file=policy_file)
+        report = evaluation.evaluate(
+            data, model, subset, encoder, progress=advance, policy_file=policy_file, withhold=not no_policy
+        )
     if write_run is not None:
         evaluation.write_run(write_run, report.run, report.reranker)
     render_evaluation(report, output_format, by_query=by_query, quiet=quiet)

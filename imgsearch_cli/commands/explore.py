@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from imgsearch_cli.options import encoder_option, policy_option
+from imgsearch_cli.streams import say
 
 
 @click.command()
@@ -37,6 +38,6 @@ def explore(context: click.Context, data: Path, report: Path, encoder: str | Non
     page = write_exploration(report, found)
     if not context.obj["quiet"]:
         for note in found.notes:
-            click.echo(note, err=True)
+            say(note)
     render_facts([(name, str(value)) for name, value in found.facts()])
-    click.echo(f"report: {page}", err=True)
+    say(f"report: {page}")

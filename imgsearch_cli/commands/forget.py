@@ -7,6 +7,7 @@ import os
 import click
 
 from imgsearch_cli.options import encoder_option, store_option, wait_option
+from imgsearch_cli.streams import say
 
 
 @click.command()
@@ -28,10 +29,9 @@ def forget(context: click.Context, paths: tuple[str, ...], store: str | None, en
     dropped = library.forget(absolute)
     if context.obj["quiet"]:
         return
-    click.echo(f"{dropped} {'photo' if dropped == 1 else 'photos'} forgotten", err=True)
+    say(f"{dropped} {'photo' if dropped == 1 else 'photos'} forgotten")
     for path, root in library.roots_above(list(filter(os.path.exists, absolute))):
-        click.echo(
+        say(
             f"{path}: lies in {root}, so the next 'imgsearch index' takes its photos in again; "
-            f"to keep them out, name it in {os.path.join(root, IGNORE_FILE)}",
-            err=True,
+            f"to keep them out, name it in {os.path.join(root, IGNORE_FILE)}"
         )

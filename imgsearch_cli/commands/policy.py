@@ -10,6 +10,7 @@ import click
 
 from imgsearch_cli import exits
 from imgsearch_cli.options import encoder_option, format_option, policy_option, store_option, wait_option
+from imgsearch_cli.streams import say
 
 
 @click.group()
@@ -110,7 +111,7 @@ def _decide(
 
     library = Library(store, encoder, wait=wait)
     count = library.decide([os.path.abspath(path) for path in paths], withhold=withheld, reason=reason)
-    click.echo(f"{count} photos {'withheld' if withheld else 'allowed'} by hand", err=True)
+    say(f"{count} photos {'withheld' if withheld else 'allowed'} by hand")
 
 
 def _lines() -> list[str]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import click
+from click.core import ParameterSource
 
 from imgsearch_cli import exits
 from imgsearch_cli.options import encoder_option, format_option, no_policy_option, policy_option, store_option
+from imgsearch_cli.streams import say
 
 
 @click.command()
 @click.argument("text", required=False)
 @click.option(
     "--batch",
-    type=click.File("r", encoding="utf-8", errors="surrogateescape"),
+    type=click.File("rb"),
     metavar="FILE",
     help="Answer a query for each line of FILE, or of standard input where it is -, as JSON lines.",
 )
@@ -42,7 +44,7 @@ from imgsearch_cli.options import encoder_option, format_option, no_policy_optio
 def query(
     context: click.Context,
     text: str | None,
-    batch: TextIO | None,
+    batch: BinaryIO | None,
     k: int,
     pool: int,
     min_score: float | None,
@@ -69,28 +71,41 @@ def query(
     from index_store.machine import one_blas_thread
 
     one_blas_thread()
-    from imgsearch_cli.render import render_answer, render_batch
+    from imgsearch_cli.render import exit_code, render_answer, render_batch
     from index_store.search import Searcher
 
-    if (text is None) == (batch is None):
-        raise click.UsageError("name either a TEXT or a file with --batch")
-    if null and output_format not in {"table", "paths"}:
-        raise click.UsageError(f"-0 writes paths, not {output_format}; leave one of the two out")
+    _check_usage(context, text, batch, output_format, null=null)
     searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy)
     if no_policy:
-        click.echo("imgsearch: the compliance policy is off: nothing is withheld", err=True)
+        say("imgsearch: the compliance policy is off: nothing is withheld")
     if batch is not None:
-        from index_store.batching import BatchRequest, answer_lines
+        from index_store.batching import BatchRequest, answer_lines, bounded_lines
 
-        context.exit(render_batch(answer_lines(batch, searcher, BatchRequest("", k, pool, min_score))))
+        defaults = BatchRequest("", k, pool, min_score)
+        context.exit(render_batch(answer_lines(bounded_lines(batch), searcher, defaults)))
     assert text is not None
     answer = searcher.ask(text, k=k, pool=pool, min_score=min_score)
     if not context.obj["quiet"]:
         for warning in answer.warnings:
-            click.echo(f"imgsearch: {warning}", err=True)
-    if not answer.matches and not answer.refused:
-        click.echo(f"nothing found: {answer.reason}", err=True)
-        context.exit(exits.NOTHING_FOUND)
-    render_answer(answer, "paths" if null else output_format, end=b"\0" if null else b"\n")
-    if answer.refused or all(match.withheld for match in answer.matches):
-        context.exit(exits.NOTICE)
+            say(f"imgsearch: {warning}")
+    code = exit_code(answer)
+    if code == exits.NOTHING_FOUND:
+        say(f"nothing found: {answer.reason}")
+    else:
+        render_answer(answer, "paths" if null else output_format, end=b"\0" if null else b"\n")
+    context.exit(code)
+
+
+def _check_usage(
+    context: click.Context, text: str | None, batch: BinaryIO | None, output_format: str, *, null: bool
+) -> None:
+    """Refuse options that exclude each other."""
+    if (text is None) == (batch is None):
+        raise click.UsageError("name either a TEXT or a file with --batch")
+    if null and batch is not None:
+        raise click.UsageError("-0 writes paths, and a batch is answered in JSON lines; leave one of the two out")
+    if null and output_format not in {"table", "paths"}:
+        raise click.UsageError(f"-0 writes paths, not {output_format}; leave one of the two out")
+    given = context.get_parameter_source("output_format") is ParameterSource.COMMANDLINE
+    if batch is not None and given and output_format != "jsonl":
+        raise click.UsageError(f"a batch is answered in JSON lines, not as {output_format}; leave --format out")

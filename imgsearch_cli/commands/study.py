@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from imgsearch_cli.options import encoder_option, policy_option
+from imgsearch_cli.streams import say
 
 
 @click.command()
@@ -62,4 +63,4 @@ def study(
         found = run_study(data, options, cache, advance)
     page = write_study(report, found, docs)
     render_study(found)
-    click.echo(f"report: {page}", err=True)
+    say(f"report: {page}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from imgsearch_cli.options import encoder_option, no_policy_option, policy_option
+from imgsearch_cli.streams import say
 
 _TARGETS = ("mean", "median", "majority", "majority-or-mean", "crowd", "blend", "both", "mean+crowd")
 _MODELS = (
@@ -94,7 +95,7 @@ def reranker(
     from index_store.relevance.training import TrainingOptions, train_reranker
 
     if no_policy:
-        click.echo("imgsearch: the compliance policy is off: nothing is left out of training", err=True)
+        say("imgsearch: the compliance policy is off: nothing is left out of training")
     options = TrainingOptions(
         target, expert_weight, encoder, model, split_seed, valid_fraction, not no_policy, policy_file
     )
@@ -104,4 +105,4 @@ def reranker(
     if report is not None:
         from index_store.relevance.report import write_training_report
 
-        click.echo(f"report: {write_training_report(report, found)}", err=True)
+        say(f"report: {write_training_report(report, found)}")

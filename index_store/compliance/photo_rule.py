@@ -116,7 +116,7 @@ def _card(folder: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{path}: the photo rule's weights are missing; install imgsearch-cli again, nothing is shown without them"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged; install imgsearch-cli again") from error
     if not isinstance(card, dict) or "version" not in card:
         raise WeightsError(f"{path}: not a card of a photo rule; install imgsearch-cli again")

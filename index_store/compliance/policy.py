@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from index_store.compliance.machine_policy import choose_policy
 from index_store.errors import PolicyError
 
 SHIPPED_POLICY = Path(__file__).with_name("policy.toml")
@@ -114,13 +115,19 @@ class Policy(NamedTuple):
 
 
 def load_policy(path: Path | None = None) -> Policy:
-    """Return the policy in `path`, by default the shipped one; raise PolicyError rather than guess."""
-    path = SHIPPED_POLICY if path is None else path
+    """Return the policy of this machine, else the one in `path`, else the shipped one.
+
+    Raises:
+        PolicyError: it is broken or missing, or the machine's is mandatory and another was named; nothing is guessed.
+    """
+    path, of_machine = choose_policy(path, SHIPPED_POLICY)
     source = _read(path)
     compiled = _compiled()
     if compiled.get("source") == source:
-        return _policy(compiled["content"], compiled, compiled["digest"])
-    return _policy(parse(source, path), compiled, digest_of(source))
+        policy = _policy(compiled["content"], compiled, compiled["digest"])
+    else:
+        policy = _policy(parse(source, path), compiled, digest_of(source))
+    return policy._replace(mandatory=True) if of_machine else policy
 
 
 def digest_of(source: str) -> str:
@@ -158,6 +165,8 @@ def parse(source: str, path: Path) -> dict[str, Any]:
         line = place.group(1) if place else str(source.count("\n") + 1)
         what = str(error).split(" (at ")[0]
         raise PolicyError(f"{path}:{line}: not valid TOML ({what}); mend the line") from error
+    except RecursionError as error:
+        raise PolicyError(f"{path}: tables or lists are nested too deeply; take them out") from error
     _Checker(source, path).check(content)
     return content
 

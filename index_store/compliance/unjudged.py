@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from index_store.compliance.machine_policy import refuse_models_of_users
 from index_store.encoders.companions import PHOTO_RULE, find_companion, training_advice
 from index_store.errors import PolicyError, WeightsError
 from index_store.records import Verdict
@@ -36,6 +37,7 @@ def photo_judge(
         raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
     folder = find_companion(PHOTO_RULE, card.name, named)
     if folder is not None:
+        refuse_models_of_users(card.folder, folder)
         from index_store.compliance.photo_rule import load_photo_rule, photo_rule_version
 
         found = folder

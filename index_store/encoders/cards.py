@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import EncoderError, WeightsError
@@ -28,6 +28,9 @@ SENTENCE_CLIP = "sentence-transformers"
 CARD_SCHEMA = 1
 PARAMETERS = "parameters"
 """The card's key for where each ONNX file keeps the parameters that training goes on from."""
+_MOST_DIMENSIONS = 1 << 16
+_MOST_PIXELS = 1 << 12
+_MOST_TOKENS = 1 << 16
 _REPAIR = "reinstall imgsearch-cli, or make the folder again with `imgsearch train encoder`"
 
 
@@ -91,19 +94,28 @@ def read_card(folder: Path) -> EncoderCard:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != CARD_SCHEMA:
             raise WeightsError(f"{path}: schema {content['schema']} is not {CARD_SCHEMA}, the one this version reads")
+        side = _within(content["photo_input"], "side", _MOST_PIXELS)
         return EncoderCard(
             name=str(content["name"]),
             fingerprint=str(content["fingerprint"]),
-            dimension=int(content["dimension"]),
-            photo_input=PhotoInput(int(content["photo_input"]["side"]), bool(content["photo_input"]["squash"])),
-            max_tokens=int(content["max_tokens"]),
+            dimension=_within(content, "dimension", _MOST_DIMENSIONS),
+            photo_input=PhotoInput(side, bool(content["photo_input"]["squash"])),
+            max_tokens=_within(content, "max_tokens", _MOST_TOKENS),
             folder=folder,
             file_bytes={name: int(content["file_bytes"][name]) for name in WEIGHT_FILES},
         )
     except OSError as error:
         raise WeightsError(f"{path}: no encoder's card can be read here; {_REPAIR}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(f"{path}: is damaged ({type(error).__name__}: {error}); {_REPAIR}") from error
+
+
+def _within(content: Mapping[str, Any], key: str, most: int) -> int:
+    """Return a whole number from 1 to `most`: what a card says decides how much memory is asked for."""
+    value = content[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ValueError(f"{key} is no whole number from 1 to {most}")
+    return value
 
 
 def weight_file(card: EncoderCard, name: str) -> Path:

@@ -36,7 +36,7 @@ def belongs_to(folder: Path) -> Any:
     """Return the name of the encoder that a reranker or rule says it belongs to, or None where it cannot be read."""
     try:
         content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content.get("encoder") if isinstance(content, dict) else None
 

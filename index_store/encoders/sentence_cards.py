@@ -256,7 +256,7 @@ def _whole(path: Path) -> Path:
                 raise WeightsError(f"{path}: has {size:,} bytes, its header says {8 + length + end:,}; {_REPAIR}")
     except OSError as error:
         raise WeightsError(f"{path}: is missing; {_REPAIR}") from error
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: is damaged ({type(error).__name__}); {_REPAIR}") from error
     return path
 
@@ -278,7 +278,7 @@ def _json(path: Path, kind: type = dict) -> Any:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WeightsError(f"{path}: is missing; {_REPAIR}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: is damaged ({error}); {_REPAIR}") from error
     if not isinstance(content, kind):
         raise WeightsError(f"{path}: is damaged (no JSON {kind.__name__}); {_REPAIR}")

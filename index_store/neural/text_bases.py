@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from index_store.neural.bases import MAX_TOKENS, TextBase, freeze_words, load_mi
 from index_store.neural.hub import fetch_base
 from index_store.neural.transformer_models import CONFIG_FILE, UNKNOWN_LICENCE, licence_of, open_trunk
 from index_store.places import cache_folder
+from index_store.scratch import scratch_folder
 
 HUB_BASES = {
     "all-mpnet-base-v2": ("sentence-transformers/all-mpnet-base-v2",),
@@ -148,7 +148,7 @@ TEXT_BASES: dict[str, Callable[[], TextBase]] = {
 def _vectors_base(vocabulary: Any, name: str, licence: str, source: str) -> TextBase:
     from index_store.neural.word_vectors import BEGIN, PAD, UNKNOWN, make_trunk
 
-    kept = tempfile.TemporaryDirectory(prefix="imgsearch-", ignore_cleanup_errors=True)
+    kept = scratch_folder()
     tokenizer = Path(kept.name) / TOKENIZER_FILE
     trunk = make_trunk(vocabulary, tokenizer, source).eval()
     features = trunk.embeddings.embedding_dim

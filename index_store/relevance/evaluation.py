@@ -6,16 +6,17 @@ the policy would have withheld is counted beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index_store.compliance.policy import load_policy
 from index_store.encoders import encoder_card
 from index_store.encoders.companions import RERANKER, find_companion, training_advice
-from index_store.errors import DataError, UsageError, WeightsError
+from index_store.errors import DataError, PolicyError, UsageError, WeightsError
 from index_store.records import Candidate
 from index_store.relevance.absent import GALLERY_SIZE, best_scores, good_answers
 from index_store.relevance.judgements import Judgements, TestQuery, photo_of, read_judgements, require_queries
@@ -61,6 +62,7 @@ class QueryRow:
     subset: str
     query_id: str
     query: str
+    image: str
     rank_retrieval: int
     rank_reranked: int
     score: float
@@ -71,6 +73,7 @@ class QueryRow:
 class RankedPhoto:
     """One line of a run: a photo at a rank, from 1, for a query."""
 
+    subset: str
     query_id: str
     image: str
     rank: int
@@ -114,20 +117,29 @@ def evaluate(
     cache: VectorCache | None = None,
     progress: Progress | None = None,
     policy_file: Path | None = None,
+    *,
+    withhold: bool = True,
 ) -> EvaluationReport:
     """Measure the reranker in `model`, by default the shipped one, on the data in `folder`.
+
+    All photos and queries are measured. `withhold` leaves those out of `queries` and `run` that the policy withholds.
 
     Raises:
         DataError: the folder does not hold what `subset` asks for; without a subset, it holds nothing at all.
         WeightsError: the reranker belongs to another encoder.
+        PolicyError: the policy is broken, or it is mandatory and was to be switched off.
     """
+    if not withhold and load_policy(policy_file).mandatory:
+        raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
     if subset is not None and subset not in SUBSETS:
         raise UsageError(f"no subset is called {subset!r}; there are {', '.join(SUBSETS)}")
     judgements = read_judgements(folder)
     reranker = open_reranker(model, encoder)
     report = EvaluationReport(reranker.version, reranker.encoder)
     report.notes.extend(str(problem) for problem in judgements.problems)
-    evaluation = _Evaluation(judgements, reranker, encoder, report, cache or VectorCache(), progress, policy_file)
+    evaluation = _Evaluation(
+        judgements, reranker, encoder, report, cache or VectorCache(), progress, policy_file, withhold
+    )
     if subset != "test" and _has_pairs(judgements, required=subset == "train"):
         evaluation.of_train()
     if subset == "test":
@@ -188,7 +200,7 @@ def measure_task(task: RankingTask, reranker: Reranker, report: EvaluationReport
         after.append(measure_ranking(reranked, gains))
         report.queries.append(_query_row(task, query, place_of[query.image], retrieved, reranked, scores))
         report.run.extend(
-            RankedPhoto(query.query_id, task.gallery.names[place], position, float(score))
+            RankedPhoto(task.subset, query.query_id, task.gallery.names[place], position, float(score))
             for position, (place, score) in enumerate(zip(reranked, scores, strict=False), start=1)
         )
     size = len(task.gallery.names)
@@ -225,6 +237,7 @@ def _query_row(
         task.subset,
         query.query_id,
         query.text,
+        query.image,
         rank_retrieval=int(np.flatnonzero(retrieved == place)[0]) + 1,
         rank_reranked=rank_after,
         score=float(scores[rank_after - 1]) if rank_after <= len(scores) else 0.0,
@@ -273,6 +286,7 @@ class _Evaluation:
     cache: VectorCache
     progress: Progress | None
     policy_file: Path | None
+    withhold: bool
 
     def of_train(self) -> None:
         """Measure agreement with the judged pairs, and retrieval by each photo's own text."""
@@ -298,15 +312,30 @@ class _Evaluation:
         self._count_withheld("test", dict(named), gallery)
 
     def _count_withheld(self, subset: str, texts: Mapping[str, str], photos: Vectors) -> None:
-        """Add how many queries and photos the policy would have withheld; a missing photo rule is said so."""
-        queries = len(withheld_texts(texts, self.policy_file) & texts.keys())
-        self.report.rows.append(MetricRow(subset, "policy", "withheld_queries", float(queries), len(texts)))
+        """Add how many queries and photos the policy withholds, and do not name them; a missing rule is said so."""
+        queries = withheld_texts(texts, self.policy_file) & texts.keys()
+        self.report.rows.append(MetricRow(subset, "policy", "withheld_queries", float(len(queries)), len(texts)))
         try:
-            hidden = len(withheld_photos(photos, self.encoder, self.policy_file))
+            hidden = withheld_photos(photos, self.encoder, self.policy_file)
         except WeightsError as error:
             self.report.notes.append(f"photos that the policy withholds are not counted: {error}")
-            return
-        self.report.rows.append(MetricRow(subset, "policy", "withheld_photos", float(hidden), len(photos.names)))
+            hidden = frozenset(photos.names)  # what nobody has judged is withheld
+        else:
+            count = float(len(hidden))
+            self.report.rows.append(MetricRow(subset, "policy", "withheld_photos", count, len(photos.names)))
+        if self.withhold:
+            _leave_unnamed(self.report, subset, queries, hidden)
+
+
+def _leave_unnamed(report: EvaluationReport, subset: str, queries: Collection[str], photos: Collection[str]) -> None:
+    """Take withheld queries and photos out of what names them; a query's own id names the photo it was written for."""
+
+    def names(row: QueryRow | RankedPhoto) -> bool:
+        hidden = row.query_id in queries or row.image in photos or photo_of(row.query_id) in photos
+        return row.subset == subset and hidden
+
+    report.queries[:] = [row for row in report.queries if not names(row)]
+    report.run[:] = [line for line in report.run if not names(line)]
 
 
 def measure_judgements(
@@ -326,7 +355,8 @@ def measure_judgements(
         "reranker": measure_agreement(everything(reranker.score_pairs), judgements),
         "retrieval": measure_agreement(everything(_cosines), judgements),
     }
-    counts = {"tau_b_crowd": len(judgements.crowd)}
+    others = sum(not pair.own for pair in judgements.expert)
+    counts = {"tau_b_crowd": len(judgements.crowd), "tau_c_expert_others": others}
     rows = {
         "reranker": measure_pairs(scores, pairs.relevance) | agreement["reranker"],
         "constant": measure_pairs(constant, pairs.relevance),

@@ -142,7 +142,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WeightsError(f"{path}: the reranker's card is missing; {_REPAIR}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: is damaged ({error}); {_REPAIR}") from error
     needed = ("schema", "version", "encoder", "dimension", "joining", "predictor", "min_score", "sha256")
     if not isinstance(card, dict) or any(name not in card for name in needed):

