@@ -63,8 +63,19 @@ def answer_table(answer: Answer) -> Table:
             table.add_row(ranks, "", Text(printable(answer.notice or ""), style="italic"), "")
             continue
         size = "" if match.width is None else f"{match.width} {times} {match.height}"
-        table.add_row(str(match.rank), _score_cell(match.score), Text(printable(shown_path(match))), size)
+        table.add_row(str(match.rank), _score_cell(match.score), _photo_cell(match), size)
     return table
+
+
+def _photo_cell(match: Match) -> Text:
+    """Return the path of a photo, with what there is to say of its files."""
+    cell = Text(printable(shown_path(match)))
+    if match.missing:
+        cell.append(" (no longer there)", style="red")
+    if match.copies:
+        copies = f"{len(match.copies)} {'copy' if len(match.copies) == 1 else 'copies'}"
+        cell.append(f" and {copies}", style="dim")
+    return cell
 
 
 def _rows(answer: Answer) -> Iterator[tuple[Match, int]]:
@@ -120,7 +131,9 @@ def _match_rows(answer: Answer) -> Iterator[dict[str, object]]:
         row["similarity"] = round(match.similarity, 6)
         row |= {} if answer.calibrated else {"calibrated": False}
         row |= {"withheld": False, "path": shown_path(match), "image_id": match.image_id}
-        yield row | {"width": match.width, "height": match.height}
+        row |= {"width": match.width, "height": match.height}
+        row |= {"copies": [relative(path) for path in match.copies]} if match.copies else {}
+        yield row | ({"missing": True} if match.missing else {})
 
 
 def _write_shown(answer: Answer, output_format: str, end: bytes) -> None:

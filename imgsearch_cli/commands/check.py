@@ -15,6 +15,7 @@ from imgsearch_cli.options import encoder_option, format_option, policy_option, 
 @encoder_option
 @policy_option
 @click.option("--repair", is_flag=True, help="Drop rows that are broken; the next index run makes them anew.")
+@click.option("--deep", is_flag=True, help="Read every photo, and compare it with what was indexed.")
 @format_option("table", "jsonl")
 @wait_option
 @click.pass_context
@@ -24,6 +25,7 @@ def check(
     encoder: str | None,
     policy_file: Path | None,
     repair: bool,
+    deep: bool,
     output_format: str,
     wait: bool,
 ) -> None:
@@ -38,7 +40,7 @@ def check(
     from imgsearch_cli.render_store import render_findings
     from index_store.upkeep import Library
 
-    findings, mended = Library(store, encoder, policy_file, wait).check(repair=repair)
+    findings, mended = Library(store, encoder, policy_file, wait).check(repair=repair, deep=deep)
     render_findings(findings, output_format, mended if repair else None)
     if [finding for finding in findings if not (repair and finding.mendable)]:
         context.exit(exits.ERROR)

@@ -34,6 +34,7 @@ from imgsearch_cli.options import encoder_option, policy_option, store_option, w
     "--root-name", metavar="NAME", default="", help="Know PATH by a name, where another machine has it at another path."
 )
 @click.option("--prune-empty", is_flag=True, help="Forget the photos of a folder that holds none any more.")
+@click.option("--rehash", is_flag=True, help="Read every file again, also those that kept their size and time.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Photos decoded side by side.  [default: one for each core]")
 @click.option(
     "--device",
@@ -57,6 +58,7 @@ def index(
     keep_raw: bool,
     root_name: str,
     prune_empty: bool,
+    rehash: bool,
     jobs: int | None,
     device: str | None,
     strict: bool,
@@ -91,7 +93,7 @@ def index(
     if root_name and (len(paths) != 1 or "/" in root_name or "@" in root_name):
         raise click.UsageError("--root-name names one PATH, by a word without / and @")
     places = [Place(path, find, root_name) for path in paths]
-    options = IndexOptions(jobs, prune_empty)
+    options = IndexOptions(jobs, prune_empty, rehash)
     if dry_run:
         render_plan(*library.plan(places, options))
         return
