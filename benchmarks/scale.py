@@ -11,6 +11,7 @@ import argparse
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -25,6 +26,7 @@ from index_store.compliance.policy import load_policy
 from index_store.compliance.unjudged import photo_judge
 from index_store.encoders import encoder_card
 from index_store.finding import find_photos
+from index_store.hashing import new_digest
 from index_store.manifest import Manifest
 from index_store.records import IndexedRoot, PhotoFile, StoredPhoto, Verdict
 from index_store.store import ImageStore, create_store, open_store
@@ -112,8 +114,7 @@ def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tup
     parts, seconds = [], 0.0
     for start in range(0, len(files), BATCH):
         batch = [
-            StoredPhoto(file, 640, 480, clean if number % 10 else withheld)
-            for number, file in enumerate(files[start : start + BATCH])
+            _row(file, clean if number % 10 else withheld) for number, file in enumerate(files[start : start + BATCH])
         ]
         parts.append(synthetic.draw(len(batch)))
         started = time.perf_counter()
@@ -122,17 +123,23 @@ def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tup
     return np.concatenate(parts), seconds
 
 
+def _row(file: PhotoFile, verdict: Verdict) -> StoredPhoto:
+    content = new_digest(file.image_id.encode()).hexdigest()
+    taken, camera = "2021-06-14T12:30:00", "ACME One"
+    return StoredPhoto(content, (replace(file, content_hash=content),), 640, 480, verdict, taken, camera)
+
+
 def recall_and_time(work: Path, dimension: int) -> list[Row]:
     """Compare the pool with exact search over 100 queries, and time both."""
     store, vectors = open_store(str(work / "large")), np.load(work / "vectors.npy")
-    ids = [photo.image_id for photo in store.photos()]
-    position = {image_id: number for number, image_id in enumerate(sorted(ids))}
+    # vectors were drawn in the order of the files' paths
+    position = {row.content_hash: number for number, row in enumerate(sorted(store.photos(), key=lambda p: p.image_id))}
     queries = Synthetic(dimension, seed=2).draw(100)
     found, ours, exact = 0, [], []
     store.nearest(queries[0], POOL)
     for query in queries:
         started = time.perf_counter()
-        pool = {position[candidate.image_id] for candidate in store.nearest(query, POOL)}
+        pool = {position[candidate.key] for candidate in store.nearest(query, POOL)}
         ours.append(time.perf_counter() - started)
         started = time.perf_counter()
         best = np.argpartition(-(vectors @ query), POOL)[:POOL]
@@ -158,7 +165,7 @@ def cold(work: Path, photos: int) -> list[Row]:
 def unchanged_run(work: Path, photos: int) -> list[Row]:
     """Time the whole command that refreshes a library in which nothing has changed, beside listing its files alone."""
     place, folder = str(work / "large"), str(work / "photos")
-    open_store(place).set_root(IndexedRoot(folder, "", photos))
+    open_store(place).set_roots([IndexedRoot(folder, "", photos)])
     whole, listing = alternate(
         lambda: wall_seconds([IMGSEARCH, "-q", "index", "--store", place]), lambda: _seconds_to_list(folder), 3
     )
