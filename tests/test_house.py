@@ -13,9 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 DOORS = {
-    # dual_data varies photos for training, looks turns and crops them for the rule
-    "PIL": {f"index_store/{name}.py" for name in ("photos", "colour", "metadata", "frames", "raw", "neural/dual_data")}
-    | {"index_store/compliance/looks.py"},
+    # dual_data varies photos for training
+    "PIL": {f"index_store/{name}.py" for name in ("photos", "colour", "metadata", "frames", "raw", "neural/dual_data")},
     "chromadb": {"index_store/store.py", "index_store/chroma_client.py"},
     "spacy": {"index_store/compliance/lemmas.py", "index_store/neural/word_vectors.py"},  # the latter for its vectors
     "pathspec": {"index_store/finding.py"},

@@ -7,7 +7,7 @@ colours of its quadrants as a viewer shows them, when it was taken and by what, 
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,9 +65,12 @@ def jpeg_xl() -> Iterator[Entry]:
 
     content = saved(lying(1), "JXL", lossless=True, exif=exif_of(6, **ABOUT))
     yield "jpeg-xl.jxl", content, "stands upright, whatever its EXIF data say; date, camera", 1
-    with Image.open(io.BytesIO(saved(lying(6), "JPEG", quality=90, exif=exif_of(6)))) as jpeg:
-        jpeg.filename = "a.jpg"
-        yield "jpeg-xl-made-of-a-jpeg.jxl", saved(jpeg, "JXL", lossless_jpeg=True), "holds a JPEG of orientation 6", 1
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        file.write(saved(lying(6), "JPEG", quality=90, exif=exif_of(6)))
+        file.flush()
+        with Image.open(file.name) as jpeg:
+            made = saved(jpeg, "JXL", lossless_jpeg=True)
+    yield "jpeg-xl-made-of-a-jpeg.jxl", made, "holds a JPEG of orientation 6", 1
 
 
 def coloured() -> Iterator[Entry]:
