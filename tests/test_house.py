@@ -13,9 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 DOORS = {
-    # dual_data varies photos for training, looks turns and crops them for the rule
+    # dual_data varies photos for training
     "PIL": {f"index_store/{name}.py" for name in ("photos", "colour", "metadata", "frames", "raw", "neural/dual_data")}
-    | {"index_store/compliance/looks.py"},
     "chromadb": {"index_store/chroma_import.py", "index_store/server.py"},
     "httpx": {"index_store/server.py"},
     # word_vectors.py for its vectors, dual_texts.py for names of persons
