@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import groupby
+from operator import attrgetter
 
 from index_store.errors import DataError, UsageError, os_reason
 from index_store.hashing import MAX_FILE_BYTES, too_large
@@ -66,7 +68,8 @@ _SNIFFED_BYTES = 18
 class Found:
     """What lies below a searched path, sorted by path; `unreadable` places may hide photos that still exist.
 
-    `reached` are the roots inside the searched one that were looked through with it, in their own way.
+    `reached` are the roots inside the searched one that were looked through with it, in their own way; `raw_paths` are
+    the camera RAW files of the folder that is being listed.
     """
 
     files: list[PhotoFile] = field(default_factory=list)
@@ -78,6 +81,7 @@ class Found:
     paired: int = 0
     raw: int = 0
     unused: tuple[str, ...] = ()
+    raw_paths: list[str] = field(default_factory=list)
 
     @property
     def passed_over(self) -> PassedOver:
@@ -86,7 +90,10 @@ class Found:
 
     def sort(self) -> None:
         """Bring files and reports into the order of their paths, each once."""
-        self.files = sorted({photo.image_id: photo for photo in self.files}.values(), key=lambda p: p.image_id)
+        path = attrgetter("image_id")
+        self.files.sort(key=path)  # takes little time where they are in order already
+        if len(set(map(path, self.files))) < len(self.files):
+            self.files = [next(same) for _, same in groupby(self.files, path)]
         self.skipped = sorted(dict.fromkeys(self.skipped), key=lambda skip: skip.path or "")
 
 
@@ -124,7 +131,8 @@ def find_photos(
     options = options or FindOptions()
     found = Found()
     if os.path.isdir(root):
-        rules = rules or Rules().for_root(root, options.exclude)
+        if rules is None:
+            rules = Rules().for_root(root, options.exclude)
         _Search(found, inner or {}, known).run(_Folder(root, rules, options))
         found.unused = rules.unused
     else:
@@ -136,7 +144,7 @@ def find_photos(
 def find_named(paths: Sequence[str], options: FindOptions, found: Found, known: Container[str]) -> None:
     """Add what is to be taken of files in one folder that were named one by one to `found`."""
     before = len(found.files)
-    no_photos = [path for path in paths if not _consider(path, found, found.files)]
+    no_photos = [path for path in paths if not _consider(path, found)]
     _pair(found, before, options, known)
     stems = {os.path.splitext(path)[0] for path in paths if path not in no_photos}
     found.formats.update(_suffix(path) or "no suffix" for path in no_photos if not belongs_to_a_photo(path, stems))
@@ -217,14 +225,15 @@ class _Search:
                 return
         before = len(found.files)
         for entry in entries:
-            is_folder = _is_folder(entry)
-            excluded = rules.decide(entry.path, is_folder=is_folder)
-            if excluded or (entry.name.startswith(".") and not options.hidden):
+            name, is_folder = entry.name, _is_folder(entry)
+            excluded = rules.decide(entry.path, is_folder=is_folder) if rules else None
+            dotted = name.startswith(".")
+            if excluded or (dotted and not options.hidden):
                 continue
-            if excluded is None and is_rubbish(entry.name):
-                found.rubbish.update([entry.name] if is_folder else [])
+            if excluded is None and (is_folder or dotted) and is_rubbish(name):
+                found.rubbish.update([name] if is_folder else [])
             elif not is_folder:
-                _consider(entry.path, found, found.files)
+                _consider(entry.path, found)
             elif options.follow_symlinks or not entry.is_symlink():
                 self._waiting.append(_Folder(entry.path, rules, options))
         _pair(found, before, options, self._known)
@@ -242,11 +251,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _suffix(path: str) -> str:
-    return os.path.splitext(path)[1].lower()
+    return path[path.rfind(".") :].lower() if "." in path else ""
 
 
-def _consider(path: str, found: Found, photos: list[PhotoFile]) -> bool:
-    """Add a file to the photos or report why not; False where it is no photo at all."""
+def _consider(path: str, found: Found) -> bool:
+    """Add a file to the photos that were found or report why not; False where it is no photo at all."""
     suffix = _suffix(path)
     announced = suffix in PHOTO_SUFFIXES or suffix in RAW_SUFFIXES
     try:
@@ -266,19 +275,20 @@ def _consider(path: str, found: Found, photos: list[PhotoFile]) -> bool:
         return True
     if status.st_size > MAX_FILE_BYTES:
         found.skipped.append(Skipped(path, too_large()))
-    else:
-        photos.append(
-            PhotoFile(path, status.st_size, status.st_mtime_ns, inode=status.st_ino, ctime_ns=status.st_ctime_ns)
-        )
+        return True
+    found.files.append(PhotoFile(path, status.st_size, status.st_mtime_ns, None, status.st_ino, status.st_ctime_ns))
+    if suffix in RAW_SUFFIXES:
+        found.raw_paths.append(path)
     return True
 
 
 def _pair(found: Found, before: int, options: FindOptions, known: Container[str]) -> None:
     """Of the files found since `before`, all in one folder, leave out RAW files that need no place of their own."""
-    files = found.files[before:]
-    raw = {file.image_id for file in files if _suffix(file.image_id) in RAW_SUFFIXES}
+    raw = set(found.raw_paths)
+    found.raw_paths.clear()
     if not raw:
         return
+    files = found.files[before:]
     paired = set() if options.keep_raw else paired_raw(files, raw, known)
     unread = {path for path in raw - paired if _needs_the_extra(path)}
     found.paired += len(paired)

@@ -19,7 +19,7 @@ def hash_file(path: str) -> str:
 
     Raises:
         PhotoError: the file is larger than one GiB; nothing of it was read.
-        PhotoUnreadableError: the file cannot be read, or holds more than the system says, as those in /proc do.
+        PhotoUnreadableError: the file cannot be read, or holds more than the system says.
     """
     digest = new_digest()
     try:
@@ -30,6 +30,8 @@ def hash_file(path: str) -> str:
             left = size
             while chunk := file.read(_CHUNK):
                 left -= len(chunk)
+                if not size:
+                    raise PhotoUnreadableError("is not a regular file")
                 if left < 0:
                     raise PhotoUnreadableError("changed while it was read; the next run takes it up")
                 digest.update(chunk)

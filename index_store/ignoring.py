@@ -72,6 +72,10 @@ class Rules:
         self._of_files = of_files
         self._named = named
 
+    def __bool__(self) -> bool:
+        """Tell whether there is any pattern."""
+        return bool(self._of_files or self._named)
+
     def for_root(self, root: str, patterns: Sequence[str]) -> Rules:
         """Return the rules at a root: the ignore files above it hold, patterns of the command line are its own.
 

@@ -124,7 +124,7 @@ class _Run:
     def choose(self) -> None:
         """Decide for each place whether it is a root of its own, a part of one, or passed over."""
         self.nesting = Nesting({root.path: _own_options(root.find, root.name) for root in self.known})
-        several = len(self.places) > 1
+        shared = os.path.commonpath([os.path.dirname(place.path) for place in self.places]) if self.places else ""
         for place in sorted(self.places, key=lambda place: len(place.path)):
             if not os.path.exists(place.path):
                 self._miss(place)
@@ -139,8 +139,8 @@ class _Run:
                 self._excluded(place, str(above))
             elif entry.standing is Standing.UNREADABLE:
                 self._pass_over(place, "lies below an ignore file that cannot be read, what is stored of it stays")
-            elif several and not place.known and self._is_rubbish(place.path):
-                self.found.rubbish[os.path.basename(place.path)] += 1
+            elif len(self.places) > 1 and not place.known and (rubbish := self._rubbish(place.path, shared)):
+                self.found.rubbish.update([rubbish])
             else:
                 self.targets.append(_Target(place, entry, self._is_own(place, entry, above)))
 
@@ -163,8 +163,11 @@ class _Run:
     def _name(self, path: str) -> str:
         return next((root.name for root in self.known if root.path == path), "")
 
-    def _is_rubbish(self, path: str) -> bool:
-        return is_rubbish(os.path.basename(path)) and os.path.isdir(path) and path not in self.nesting.finds
+    def _rubbish(self, path: str, shared: str) -> str | None:
+        """Return the folder of trash or thumbnails that a shell or `find` has named along with the rest."""
+        below = path if os.path.isdir(path) else os.path.dirname(path)
+        names = below[len(shared) :].split(os.sep)
+        return next((name for name in names if is_rubbish(name)), None) if path not in self.nesting.finds else None
 
     def _excluded(self, place: Place, above: str) -> None:
         if place.known:  # by an ignore file, or by a pattern, that came later
@@ -237,9 +240,10 @@ class _Run:
     def result(self, *, prune_empty: bool, file_of: Callable[[str], PhotoFile] | None) -> Survey:
         """Compare what was found with what is stored."""
         found, present = self.found, SortedPaths(file.image_id for file in self.found.files)
-        to_drop = self._swallowed(set(present.paths))
+        paths = set(present.paths)
+        to_drop = self._swallowed(paths)
         self._keep_what_was_not_reached(to_drop)
-        gone = self._gone(set(present.paths))
+        gone = self._gone(paths)
         guarded = self._guard(gone, prune_empty=prune_empty, file_of=file_of)
         self._report(present, gone, guarded)
         gone_now = frozenset(gone) - guarded.kept

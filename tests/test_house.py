@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 DOORS = {
     # dual_data varies photos for training
-    "PIL": {f"index_store/{name}.py" for name in ("photos", "colour", "metadata", "frames", "raw", "neural/dual_data")}
+    "PIL": {f"index_store/{name}.py" for name in ("photos", "colour", "metadata", "frames", "raw", "neural/dual_data")},
     "chromadb": {"index_store/chroma_import.py", "index_store/server.py"},
     "httpx": {"index_store/server.py"},
     # word_vectors.py for its vectors, dual_texts.py for names of persons

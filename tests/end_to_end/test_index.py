@@ -131,6 +131,49 @@ def test_bad_photos_are_named_and_the_rest_goes_on(index, photos, imgsearch, tmp
     assert index("photos", "--strict").returncode == 2
 
 
+def test_what_is_passed_over_is_said_in_the_summary(index, photos, tmp_path):
+    for name in ("a.jxl", "b.jxl", "c.psd", "chelsea.xmp", "chelsea.mov", "notes.txt"):
+        (photos / name).write_bytes(b"no photo at all, whatever its name")
+    for name in ("@eaDir", "#recycle"):
+        (photos / name).mkdir()
+        shutil.copyfile(photos / "rocket.jpg", photos / name / "old.jpg")
+    shutil.copyfile(photos / "rocket.jpg", photos / "rocket.nef")
+    done = index("photos", "--exclude", "#recycle", "--exclude", "nothing*", "--dry-run")
+    assert [line.rsplit("/", 1)[-1] for line in done.stdout.splitlines()] == ["chelsea.png", "coffee.png", "rocket.jpg"]
+    said = [
+        "--exclude nothing*: matched nothing; patterns count from the folder that is indexed",
+        "3 files in formats that are not read: .jxl 2, .psd 1",
+        "1 folder of trash, thumbnails and the like passed over: @eaDir 1",
+        "1 camera RAW file passed over for the JPEG of the same name and moment; --keep-raw shows both",
+    ]
+    assert done.stderr.splitlines() == [*said, "3 added; 0 unchanged; nothing was done"]
+    done = index("photos", "--exclude", "#recycle", "--exclude", "nothing*", "--strict")
+    assert done.stderr.splitlines()[:-1] == said
+    assert done.returncode == 0
+    assert index(*sorted(path.relative_to(tmp_path) for path in photos.iterdir())).returncode == 0
+    assert index().stderr.splitlines()[:-1] == said[1:]
+
+
+def test_one_root_that_is_out_of_reach_never_stops_the_others(index, photos, imgsearch, tmp_path):
+    for name in ("empty", "gone", "fine"):
+        (tmp_path / name).mkdir()
+    (photos / "chelsea.png").rename(tmp_path / "empty/1.png")
+    (photos / "coffee.png").rename(tmp_path / "gone/2.png")
+    (photos / "rocket.jpg").rename(tmp_path / "fine/3.jpg")
+    assert index("empty", "gone", "fine").returncode == 0
+    (tmp_path / "empty/1.png").unlink()
+    shutil.rmtree(tmp_path / "gone")
+    done = index()
+    assert done.returncode == 0
+    assert [line.split(",")[0] for line in done.stderr.splitlines()[:-1]] == [
+        "skipped empty: holds no photo",
+        "skipped gone: is not there",
+    ]
+    assert done.stderr.splitlines()[-1].startswith("0 added, 1 unchanged, 2 skipped in ")
+    assert photo_count(imgsearch, tmp_path) == 3
+    assert index("--strict").returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

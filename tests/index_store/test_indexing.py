@@ -8,9 +8,10 @@ import pytest
 
 from index_store.errors import StoreError, UsageError, WeightsError
 from index_store.indexing import IndexOptions, index_photos
-from index_store.records import IndexReport
-from index_store.roots import Place
+from index_store.records import IndexReport, PassedOver
+from index_store.roots import Place, chosen_places
 from index_store.row_writer import WRITE_SIZE, IndexModels, batch_size
+from index_store.store import create_store
 
 
 @pytest.fixture
@@ -205,6 +206,32 @@ def test_roots_are_remembered_and_swallow_their_parts(index, store, paint, tmp_p
     index(tmp_path / "photos")
     index(tmp_path / "photos" / "in")
     assert [(root.path, root.photos) for root in store.roots()] == [(str(tmp_path / "photos"), 1)]
+
+
+def test_a_root_with_a_name_that_its_parent_swallows_leaves_no_orphan_rows(store, encoder, judge, paint, tmp_path):
+    """Its rows are named by it; a store that is opened later knows them by the same root."""
+    models = IndexModels(encoder.photo_input, lambda: encoder, lambda: judge)
+    paint("photos/in/a.png"), paint("photos/b.png", "blue")
+    named = Place(str(tmp_path / "photos/in"), name="archive")
+    store.name_roots({"archive": named.path})
+    index_photos([named], store, models)
+    index_photos([Place(str(tmp_path / "photos"))], store, models)
+    for _ in range(2):
+        store = create_store(store.place, store.manifest)
+        assert sorted(row.image_id for row in store.photos()) == [
+            str(tmp_path / "photos/b.png"),
+            str(tmp_path / "photos/in/a.png"),
+        ]
+        index_photos(chosen_places((), store.roots(), ""), store, models)
+    (tmp_path / "photos/.imgsearchignore").write_text("in/")
+    index_photos(chosen_places((), store.roots(), ""), store, models)
+    assert list(rows(create_store(store.place, store.manifest))) == ["b.png"]
+
+
+def test_what_was_passed_over_is_in_the_report(index, paint, tmp_path):
+    paint("photos/a.png"), paint("photos/@eaDir/b.png")
+    (tmp_path / "photos/c.psd").write_bytes(b"8BPS")
+    assert index().passed_over == PassedOver({".psd": 1}, {"@eaDir": 1})
 
 
 def test_progress_reaches_the_number_of_encoded_photos(store, encoder, judge, paint, tmp_path):
