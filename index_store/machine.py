@@ -67,7 +67,9 @@ def control_groups(controller: str, system: Path = _ROOT) -> list[Path]:
         return []
     mounted, found = system / "sys/fs/cgroup", list[Path]()
     for line in lines:
-        _, controllers, name = [*line.split(":", 2), "", ""][:3]
+        if line.count(":") < 2:
+            continue
+        _, controllers, name = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
         trees = (controllers, controller) if controllers else ("", "unified")

@@ -23,13 +23,14 @@ def machine_policy() -> Path | None:
     Raises:
         PolicyError: there is one, and somebody else than root could have written it.
     """
-    try:
-        os.lstat(MACHINE_POLICY)
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.lexists(MACHINE_POLICY) and _may_be_entered(MACHINE_POLICY.parent):
         return None
+    try:
+        writable = _writable_by_others(MACHINE_POLICY)
     except OSError as error:
-        raise PolicyError(f"{MACHINE_POLICY}: cannot be looked at ({error.strerror}); nothing is shown") from error
-    if (writable := _writable_by_others(MACHINE_POLICY)) is not None:
+        reason = (error.strerror or str(error)).lower()
+        raise PolicyError(f"{MACHINE_POLICY}: cannot be looked at ({reason}); nothing is shown") from error
+    if writable is not None:
         raise PolicyError(
             f"{MACHINE_POLICY}: is not trusted, because others than root may change {writable}; as root: "
             f"chown root {writable} && chmod go-w {writable}"
@@ -75,12 +76,23 @@ def refuse_models_of_users(*folders: Path) -> None:
 
 def _writable_by_others(path: Path) -> Path | None:
     """Return what lets others than root change a file or folder: itself or a folder above; None where nothing does."""
-    real = Path(os.path.realpath(path))
-    for place in (real, *real.parents):
+    real, above = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
+    for place in dict.fromkeys((real, *real.parents, above, *above.parents)):
         status = os.stat(place)
         if status.st_uid != _ROOT_USER or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return place
     return None
+
+
+def _may_be_entered(folder: Path) -> bool:
+    """Whether it is known what lies in a folder; one that is not there holds nothing."""
+    try:
+        os.stat(folder / os.curdir)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

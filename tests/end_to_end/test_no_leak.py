@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from index_store.search import Searcher
 from tests.end_to_end.conftest import NOTICE
 
 
@@ -63,7 +65,7 @@ def test_a_batch_does_not_either(place, imgsearch):
         "query", "--batch", "-", "--min-score", "0", "--store", "store", cwd=place, input="a cat\na rocket\n"
     )
     rows = [match for line in done.stdout.splitlines() for match in json.loads(line)["matches"]]
-    assert sum(match["withheld"] for match in rows) >= 8
+    assert sum(match["count"] for match in rows if match["withheld"]) >= 8
     assert not [path for path in secret(place) if path.name in done.stdout]
 
 
@@ -91,16 +93,40 @@ def test_a_run_over_changed_withheld_photos_does_not_name_them(place, imgsearch,
         assert not [name for name in names if name in done.stdout + done.stderr], done.args
 
 
-def test_withheld_rows_keep_rank_and_score(place, imgsearch):
+def test_withheld_rows_keep_their_ranks_and_nothing_else(place, imgsearch):
     done = imgsearch(
         "query", "a cat", "--min-score", "0", "-k", "12", "--format", "jsonl", "--store", "store", cwd=place
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["rank"] for row in rows] == list(range(1, 13))
+    ranks = [range(row["rank"], row["rank"] + row.get("count", 1)) for row in rows]
+    assert [rank for each in ranks for rank in each] == list(range(1, 13))
     hidden = [row for row in rows if row["withheld"]]
-    assert len(hidden) == 6
-    assert all(set(row) == {"rank", "score", "similarity", "withheld", "notice"} for row in hidden)
+    assert sum(row["count"] for row in hidden) == 6
+    assert all(set(row) == {"rank", "count", "withheld", "notice"} for row in hidden)
     assert {row["notice"] for row in hidden} == {NOTICE}
+    assert not [pair for pair in itertools.pairwise(rows) if pair[0]["withheld"] and pair[1]["withheld"]]
+
+
+def test_no_threshold_tells_more_than_two_digits_of_a_withheld_score(place, imgsearch, tmp_path):
+    """Asked with one threshold after the other, a withheld photo comes and goes at whole hundredths only."""
+    searcher = Searcher(str(place / "store"))
+    scores = [match.score for match in searcher.ask("a cat", k=12, min_score=0.0).matches]
+    assert scores.count(0.0) == 6
+    ends = []
+    for step in range(1000):
+        ends.append(sum(match.withheld for match in searcher.ask("a cat", k=12, min_score=step / 1000).matches))
+    changes = [step for step in range(1, 1000) if ends[step] != ends[step - 1]]
+    assert changes
+    assert all(step % 10 == 1 for step in changes)  # .391 shows what .39 does not hide
+
+
+def test_the_reason_for_no_answer_does_not_tell_a_withheld_score(place, imgsearch):
+    photo = secret(place)[0]
+    searcher = Searcher(str(place / "store"))
+    shown = [m.score for m in searcher.ask(photo.stem, k=12, min_score=0.0).matches if not m.withheld]
+    assert searcher.ask(photo.stem, k=12, min_score=1.0).reason.startswith(
+        f"no photo scores 1.00 or more (the best {max(shown):.2f})"
+    )
 
 
 def test_policy_list_names_them_with_reason_and_probability(place, imgsearch):

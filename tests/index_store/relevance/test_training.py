@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,14 @@ from PIL import Image
 from imgsearch_cli.commands.evaluate import evaluate as evaluate_command
 from imgsearch_cli.commands.explore import explore as explore_command
 from imgsearch_cli.commands.train_reranker import reranker as train_command
+from index_store.compliance.policy import SHIPPED_POLICY
 from index_store.encoders import encoder_card
-from index_store.errors import DataError, UsageError, WeightsError
+from index_store.errors import DataError, PolicyError, UsageError, WeightsError
 from index_store.relevance import report as reports
 from index_store.relevance.evaluation import evaluate, write_run
 from index_store.relevance.explore import explore_judgements
 from index_store.relevance.reranking import load_reranker
+from index_store.relevance.sources import SourceOptions, weights_print
 from index_store.relevance.study import Study, StudyOptions, StudyRow, run_study
 from index_store.relevance.training import TrainingOptions, photo_print, train_reranker
 from index_store.relevance.vectors import VectorCache, encoder_vectors
@@ -107,7 +111,7 @@ def test_unreadable_photos_are_named_together(cache, tmp_path):
 
 
 def test_evaluation_measures_what_the_folder_holds(folder, cache):
-    report = evaluate(folder, cache=cache)
+    report = evaluate(folder, cache=cache, withhold=False)
     assert {(row.subset, row.stage) for row in report.rows} == {
         *(("train", stage) for stage in ("reranker", "constant", "retrieval", "reranked", "policy")),
         *(("test", stage) for stage in ("retrieval", "reranked", "policy")),
@@ -120,13 +124,55 @@ def test_evaluation_measures_what_the_folder_holds(folder, cache):
 
 
 def test_a_run_has_a_line_for_each_ranked_photo(folder, cache, tmp_path):
-    report = evaluate(folder, subset="test", cache=cache)
+    report = evaluate(folder, subset="test", cache=cache, withhold=False)
     write_run(tmp_path / "run.txt", report.run, "tag 1")
     lines = (tmp_path / "run.txt").read_text().splitlines()
     assert len(lines) == 12 * 12
     query_id, fixed, image, rank, score, tag = lines[0].split(" ")
     assert (query_id, fixed, rank, tag) == ("red.png#1", "Q0", "1", "tag%201")
     assert (image in {f"{colour}.png" for colour in COLOURS}, 0 <= float(score) <= 1) == (True, True)
+
+
+def test_agreement_on_photos_of_others_counts_its_own_pairs(folder, cache):
+    rows = {row.metric: row.n for row in evaluate(folder, subset="train", cache=cache).rows if row.stage == "reranker"}
+    assert (rows["tau_c_expert"], rows["tau_c_expert_others"]) == (144, 132)
+
+
+@pytest.mark.parametrize("by", ["the text", "the photo"])
+def test_an_evaluation_names_nothing_withheld(folder, cache, tmp_path, by):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    if by == "the text":
+        queries = tmp_path / "test_queries.csv"
+        queries.write_text(queries.read_text().replace("something red", "two boys in red"))
+        policy = None
+    else:
+        policy = tmp_path / "all.toml"
+        policy.write_text(re.sub(r"(?m)^threshold = .*$", "threshold = 0.0", SHIPPED_POLICY.read_text()))
+    report = evaluate(tmp_path, subset="test", cache=cache, policy_file=policy)
+    shown = {row.query_id for row in report.queries} | {line.query_id for line in report.run}
+    assert "red.png#1" not in shown
+    assert report.value("test", "policy", f"withheld_{'queries' if by == 'the text' else 'photos'}") >= 1
+    everything = evaluate(tmp_path, subset="test", cache=cache, policy_file=policy, withhold=False)
+    assert "red.png#1" in {row.query_id for row in everything.queries}
+    assert report.value("test", "reranked", "MRR") == everything.value("test", "reranked", "MRR")
+
+
+def test_a_mandatory_policy_names_nothing_in_an_evaluation(folder, cache, tmp_path):
+    policy = tmp_path / "mandatory.toml"
+    policy.write_text(SHIPPED_POLICY.read_text().replace("mandatory = false", "mandatory = true"))
+    with pytest.raises(PolicyError, match="is mandatory and cannot be switched off"):
+        evaluate(folder, cache=cache, policy_file=policy, withhold=False)
+
+
+def test_vectors_of_the_study_are_made_again_when_the_weights_change(tmp_path):
+    options = SourceOptions(weights=tmp_path)
+    prints = [weights_print("BERT", options)]
+    for content in (b"weights", b"other weights"):
+        (tmp_path / "bert-base-uncased").mkdir(exist_ok=True)
+        (tmp_path / "bert-base-uncased" / "model.safetensors").write_bytes(content)
+        prints.append(weights_print("BERT", options))
+    assert len(set(prints)) == 3
+    assert weights_print("MiniLM", options) != weights_print("EfficientNet-Lite2", options)
 
 
 def test_a_folder_without_queries_or_without_experts_is_fine(folder, cache, tmp_path):

@@ -1,0 +1,128 @@
+"""The machine's own policy wins over all that a user can set; /etc is another one for these tests alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from index_store.compliance.policy import SHIPPED_POLICY
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+set -e
+rm -rf "$1/etc"
+cp -a /etc "$1/etc"
+mkdir -p "$1/etc/imgsearch"
+cp "$2" "$1/etc/imgsearch/policy.toml"
+chmod 755 "$1/etc/imgsearch"; chmod 644 "$1/etc/imgsearch/policy.toml"; chown -R 0:0 "$1/etc/imgsearch"
+mount --bind "$1/etc" /etc
+cd "$1"
+eval "$3"
+shift 3
+exec "$@"
+"""
+
+
+@pytest.fixture
+def under(tmp_path):
+    """Return a function that runs the program where /etc/imgsearch/policy.toml is the given file."""
+
+    def under(policy: Path, *arguments: str, env: dict[str, str] | None = None, before: str = ""):
+        program = str(Path(sys.executable).with_name("imgsearch"))
+        command = ["unshare", "--mount", "bash", "-c", SCRIPT, "bash", str(tmp_path), str(policy), before]
+        command += [program, *arguments]
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGSEARCH_")}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=clean | (env or {}))
+
+    probe = ["unshare", "--mount", "mount", "--bind", str(tmp_path), str(tmp_path)]
+    try:
+        usable = os.getuid() == 0 and subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    except (OSError, AttributeError):
+        usable = False
+    if not usable:
+        pytest.skip("needs root and a mount namespace of its own")
+    return under
+
+
+@pytest.fixture
+def strict(tmp_path) -> Path:
+    """A policy for the machine under which each photo is withheld."""
+    path = tmp_path / "strict.toml"
+    lines = SHIPPED_POLICY.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join("threshold = 0.0\n" if line.startswith("threshold =") else line for line in lines))
+    return path
+
+
+def test_it_holds_without_being_named(under, strict):
+    done = under(strict, "policy", "check", "--format", "jsonl", "a cat", "two boys")
+    assert [json.loads(line)["withheld"] for line in done.stdout.splitlines()] == [False, True], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env"),
+    [
+        (("policy", "check", "a cat", "--policy", str(SHIPPED_POLICY)), {}),
+        (("policy", "check", "a cat"), {"IMGSEARCH_POLICY": str(SHIPPED_POLICY)}),
+        (("query", "a cat", "--policy", str(SHIPPED_POLICY)), {}),
+        (("index", ".", "--policy", str(SHIPPED_POLICY)), {}),
+        (("status", "--policy", str(SHIPPED_POLICY)), {}),
+    ],
+    ids=str,
+)
+def test_neither_option_nor_environment_replaces_it(under, strict, arguments, env):
+    done = under(strict, *arguments, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("imgsearch: /etc/imgsearch/policy.toml: is the policy of this machine, and ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [("query", "two boys", "--no-policy"), ("evaluate", ".", "--no-policy")], ids=str)
+def test_it_cannot_be_switched_off(under, strict, arguments):
+    done = under(strict, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the policy is mandatory and cannot be switched off" in done.stderr
+
+
+def test_a_photo_rule_of_the_user_judges_nothing_under_it(under, strict, tmp_path):
+    weights = ROOT / "index_store" / "weights"
+    shutil.copytree(weights / "encoder", tmp_path / "mine")
+    shutil.copytree(weights / "minors", tmp_path / "mine" / "minors")
+    for folder in (tmp_path / "mine", tmp_path / "mine" / "minors"):
+        card = json.loads((folder / "card.json").read_text())
+        name = "mine-12345678"
+        card["name" if folder.name == "mine" else "encoder"] = name
+        (folder / "card.json").write_text(json.dumps(card))
+    (tmp_path / "photos").mkdir()
+    done = under(strict, "index", "photos", "--store", "store", "--encoder", str(tmp_path / "mine"))
+    assert done.returncode == 2
+    assert "may not be used to judge photos: the policy of this machine is mandatory" in done.stderr
+
+
+def test_its_threshold_holds(under, strict, demo, tmp_path):
+    store = str(demo / "store")
+    asked = ("query", "a cat", "--min-score", "0", "-k", "1", "--format", "paths", "--store", store)
+    assert under(SHIPPED_POLICY, *asked).stdout == f"{demo / 'test_images' / 'chelsea.png'}\n"
+    done = under(strict, *asked)
+    assert (done.returncode, done.stdout) == (3, "")
+
+
+def test_a_file_that_others_may_write_is_refused_in_one_line(under, tmp_path):
+    for mode, owner in (("666", "0"), ("664", "0"), ("644", "12345")):
+        policy = f"chmod {mode} /etc/imgsearch/policy.toml; chown {owner} /etc/imgsearch/policy.toml"
+        done = under(SHIPPED_POLICY, "policy", "check", "a cat", before=policy)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(
+            "imgsearch: /etc/imgsearch/policy.toml: is not trusted, because others than root may change "
+        )
+
+
+def test_a_folder_that_others_may_write_is_refused(under, tmp_path):
+    done = under(SHIPPED_POLICY, "policy", "check", "a cat", before="chmod 777 /etc/imgsearch")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "others than root may change /etc/imgsearch; as root: chown root /etc/imgsearch" in done.stderr
