@@ -42,7 +42,7 @@ def test_noise_ends_in_an_answer_and_never_in_an_exception(vectored, name):
     folder = vector_folder(vectored)
     original = (folder / name).read_bytes()
     chance = random.Random(name)
-    for _ in range(150):
+    for _ in range(40):
         content = bytearray(original)
         for _ in range(chance.randrange(1, 6)):
             content[chance.randrange(len(content))] = chance.randrange(256)
