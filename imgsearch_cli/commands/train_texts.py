@@ -21,9 +21,7 @@ from imgsearch_cli.options import no_policy_option, policy_option
 @click.option(
     "--start", default="shipped", show_default=True, metavar="shipped|DIR", help="The encoder whose photo tower stays."
 )
-@click.option(
-    "--family", default="own", show_default=True, metavar="NAME", help="The first part of the encoder's name."
-)
+@click.option("--family", metavar="NAME", help="The first part of the encoder's name.  [default: own-lite2-minilm]")
 @click.option("--epochs", type=click.IntRange(1, 1000), help="Passes over the photos.")
 @click.option("--most-captions", type=click.IntRange(1, 100), help="Captions of a photo that are used.")
 @click.option("--contrast", type=click.FloatRange(0.0, 100.0), help="The weight of the photos against the teacher.")
@@ -39,7 +37,7 @@ def texts(
     output: Path,
     teacher: str,
     start: str,
-    family: str,
+    family: str | None,
     validation: tuple[Path, ...],
     leave_out: tuple[Path, ...],
     without_names: tuple[str, ...],
@@ -65,7 +63,7 @@ def texts(
     from index_store.neural.dual_starting import choose_start
     from index_store.neural.dual_text_training import train_texts
     from index_store.neural.dual_texts import caption_rules
-    from index_store.neural.dual_training import Places
+    from index_store.neural.dual_training import OWN_FAMILY, Places
     from index_store.neural.text_bases import load_text_base
 
     if no_policy:
@@ -79,5 +77,7 @@ def texts(
     places = Places(folder, validation, cache, checkpoints)
     with watched("photos", lines=checkpoints is not None, quiet=context.obj["quiet"]) as advance:
         base = load_text_base(teacher)
-        report = train_texts(folders, output, (folder, made), base, config, advance, places, rules, family)
+        report = train_texts(
+            folders, output, (folder, made), base, config, advance, places, rules, family or OWN_FAMILY
+        )
     render_encoder_report(report)
