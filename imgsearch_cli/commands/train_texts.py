@@ -16,7 +16,7 @@ from imgsearch_cli.options import no_policy_option, policy_option
 @click.argument("data", nargs=-1, required=True, metavar="DATA[:WEIGHT[:HELD_OUT]]...")
 @click.option("--output", type=FOLDER, required=True, help="The encoder's folder.")
 @click.option(
-    "--teacher", required=True, metavar="NAME|FOLDER", help="A large text encoder, for instance all-mpnet-base-v2."
+    "--teacher", metavar="NAME|FOLDER", help="A large text encoder, such as all-mpnet-base-v2; else photos alone teach."
 )
 @click.option(
     "--start", default="shipped", show_default=True, metavar="shipped|DIR", help="The encoder whose photo tower stays."
@@ -25,6 +25,7 @@ from imgsearch_cli.options import no_policy_option, policy_option
 @click.option("--epochs", type=click.IntRange(1, 1000), help="Passes over the photos.")
 @click.option("--most-captions", type=click.IntRange(1, 100), help="Captions of a photo that are used.")
 @click.option("--contrast", type=click.FloatRange(0.0, 100.0), help="The weight of the photos against the teacher.")
+@click.option("--batch", type=click.IntRange(2, 10000), help="Photos in a batch.")
 @click.option("--seed", type=click.IntRange(0), help="The seed of everything random.")
 @set_options
 @policy_option
@@ -35,7 +36,7 @@ def texts(
     /,
     data: tuple[str, ...],
     output: Path,
-    teacher: str,
+    teacher: str | None,
     start: str,
     family: str | None,
     validation: tuple[Path, ...],
@@ -76,7 +77,7 @@ def texts(
         raise click.UsageError("--start needs an encoder, since its photo tower stays")
     places = Places(folder, validation, cache, checkpoints)
     with watched("photos", lines=checkpoints is not None, quiet=context.obj["quiet"]) as advance:
-        base = load_text_base(teacher)
+        base = load_text_base(teacher) if teacher else None
         report = train_texts(
             folders, output, (folder, made), base, config, advance, places, rules, family or OWN_FAMILY
         )

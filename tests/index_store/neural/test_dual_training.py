@@ -16,7 +16,7 @@ pytest.importorskip("onnx", reason="exporting needs onnx: pip install 'imgsearch
 from PIL import Image  # noqa: E402
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
 
-from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder  # noqa: E402
+from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder, shipped_before  # noqa: E402
 from index_store.encoders.captions import DataFolder, read_captions  # noqa: E402
 from index_store.errors import DataError, EncoderError, WeightsError  # noqa: E402
 from index_store.neural import dual_writing  # noqa: E402
@@ -157,6 +157,8 @@ def test_an_encoder_on_the_bases_of_what_ships_is_no_release_of_it(tmp_path: Pat
     family = encoder_card().name.rpartition("-")[0]
     assert own_family(*shipped) == f"own-{family}"
     assert own_family(photo, text) == "tiny-tiny"
+    assert shipped_before(f"{family}-00000000")
+    assert not shipped_before(f"{own_family(*shipped)}-00000000")
 
 
 def test_held_out_photos_are_measured_after_every_epoch(tmp_path: Path) -> None:
