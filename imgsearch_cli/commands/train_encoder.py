@@ -61,7 +61,11 @@ _SET_OPTIONS = (
     help="Go on from the encoder that ships (the default) or one in DIR, or begin at the pretrained bases.",
 )
 @click.option("--release", is_flag=True, help="Train at the rates and as long as for what ships, whatever the start.")
-@click.option("--family", metavar="NAME", help="The first part of the encoder's name.  [default: own-BASES]")
+@click.option(
+    "--family",
+    metavar="NAME",
+    help="The first part of the encoder's name.  [default: the bases, and own where what ships has the same]",
+)
 @click.option("--epochs", type=click.IntRange(1, 1000), help="Passes over the photos.")
 @click.option("--views", type=click.IntRange(1, 32), help="Views of a photo: plain, mirrored, random ones.")
 @click.option("--heads", type=click.IntRange(1, 16), help="Pairs of heads that learn side by side.")

@@ -16,17 +16,16 @@ from imgsearch_cli.options import no_policy_option, policy_option
 @click.argument("data", nargs=-1, required=True, metavar="DATA[:WEIGHT[:HELD_OUT]]...")
 @click.option("--output", type=FOLDER, required=True, help="The encoder's folder.")
 @click.option(
-    "--teacher", required=True, metavar="NAME|FOLDER", help="A large text encoder, for instance all-mpnet-base-v2."
+    "--teacher", metavar="NAME|FOLDER", help="A large text encoder, such as all-mpnet-base-v2; else photos alone teach."
 )
 @click.option(
     "--start", default="shipped", show_default=True, metavar="shipped|DIR", help="The encoder whose photo tower stays."
 )
-@click.option(
-    "--family", default="own", show_default=True, metavar="NAME", help="The first part of the encoder's name."
-)
+@click.option("--family", metavar="NAME", help="The first part of the encoder's name.  [default: own-lite2-minilm]")
 @click.option("--epochs", type=click.IntRange(1, 1000), help="Passes over the photos.")
 @click.option("--most-captions", type=click.IntRange(1, 100), help="Captions of a photo that are used.")
 @click.option("--contrast", type=click.FloatRange(0.0, 100.0), help="The weight of the photos against the teacher.")
+@click.option("--batch", type=click.IntRange(2, 10000), help="Photos in a batch.")
 @click.option("--seed", type=click.IntRange(0), help="The seed of everything random.")
 @set_options
 @policy_option
@@ -37,9 +36,9 @@ def texts(
     /,
     data: tuple[str, ...],
     output: Path,
-    teacher: str,
+    teacher: str | None,
     start: str,
-    family: str,
+    family: str | None,
     validation: tuple[Path, ...],
     leave_out: tuple[Path, ...],
     without_names: tuple[str, ...],
@@ -65,7 +64,7 @@ def texts(
     from index_store.neural.dual_starting import choose_start
     from index_store.neural.dual_text_training import train_texts
     from index_store.neural.dual_texts import caption_rules
-    from index_store.neural.dual_training import Places
+    from index_store.neural.dual_training import OWN_FAMILY, Places
     from index_store.neural.text_bases import load_text_base
 
     if no_policy:
@@ -78,6 +77,8 @@ def texts(
         raise click.UsageError("--start needs an encoder, since its photo tower stays")
     places = Places(folder, validation, cache, checkpoints)
     with watched("photos", lines=checkpoints is not None, quiet=context.obj["quiet"]) as advance:
-        base = load_text_base(teacher)
-        report = train_texts(folders, output, (folder, made), base, config, advance, places, rules, family)
+        base = load_text_base(teacher) if teacher else None
+        report = train_texts(
+            folders, output, (folder, made), base, config, advance, places, rules, family or OWN_FAMILY
+        )
     render_encoder_report(report)

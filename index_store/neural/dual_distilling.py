@@ -37,7 +37,8 @@ class TextTraining:
     """The configuration of training the text tower alone.
 
     `pieces` texts of one to five words stand beside a batch of `batch` captions: nobody says which photo they belong
-    to, so the teacher alone does. `contrast` weighs the contrastive loss against the teacher's.
+    to, so the teacher alone does. `contrast` weighs the contrastive loss against the teacher's; without a teacher it is
+    all that there is.
     """
 
     seed: int = 0
@@ -48,6 +49,7 @@ class TextTraining:
     contrast: float = 0.2
     nearness: float = 10.0
     word_dropout: float = 0.05
+    label_smoothing: float = 0.0
     averaged_epochs: float = 1.0
     rate_trunk: float = 5e-5
     rate_heads: float = 2e-4
@@ -57,14 +59,21 @@ class TextTraining:
 
 
 @dataclass(frozen=True, slots=True)
+class Lessons:
+    """What a teacher makes of the texts and of pieces of them: unit rows; `pieces` are the tokens of the latter."""
+
+    text_rows: Tensor
+    pieces: Tokens
+    piece_rows: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class TaughtTexts:
-    """What the text tower learns from: photos with texts, the pieces' tokens, and the teacher's rows for both."""
+    """What the text tower learns from: photos with texts, and what a teacher makes of these, if there is one."""
 
     data: PhotoTexts
     texts: Tokens
-    pieces: Tokens
-    text_rows: Tensor
-    piece_rows: Tensor
+    lessons: Lessons | None = None
     mask_token: int = BERT_MASK
     special_tokens: Sequence[int] = BERT_SPECIAL
 
@@ -127,16 +136,15 @@ class TextLearning:
         self._model.text.train()
         rows = self._batches.draw()
         texts, owner, ignored = taught.data.draw(rows, 1, generator)
-        pieces = torch.randperm(len(taught.piece_rows), generator=generator)[: config.pieces]
         photos = taught.data.photos[rows]
         unit = self._unit(taught.texts.rows(texts))
-        wanted = taught.text_rows[texts]
         factor = self._scale.exp().clamp(max=_MAX_SCALE)
-        contrast = contrastive_loss(photos, unit, owner, factor, 0.0, ignored)
-        if len(pieces):
-            unit = torch.cat([unit, self._unit(taught.pieces.rows(pieces))])
-            wanted = torch.cat([wanted, taught.piece_rows[pieces]])
-        loss = teaching_loss(unit, wanted, photos, config.nearness) + config.contrast * contrast
+        loss = contrastive_loss(photos, unit, owner, factor, config.label_smoothing, ignored)
+        if lessons := taught.lessons:
+            pieces = torch.randperm(len(lessons.piece_rows), generator=generator)[: config.pieces]
+            unit = torch.cat([unit, self._unit(lessons.pieces.rows(pieces))])
+            wanted = torch.cat([lessons.text_rows[texts], lessons.piece_rows[pieces]])
+            loss = teaching_loss(unit, wanted, photos, config.nearness) + config.contrast * loss
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()

@@ -41,7 +41,7 @@ from index_store.neural.dual_batches import key_table
 from index_store.neural.dual_checkpoint import Checkpoints
 from index_store.neural.dual_config import EncoderTraining
 from index_store.neural.dual_data import Progress, tokenize
-from index_store.neural.dual_distilling import TaughtTexts, TextGallery, TextLearning, TextTraining, pieces_of
+from index_store.neural.dual_distilling import Lessons, TaughtTexts, TextGallery, TextLearning, TextTraining, pieces_of
 from index_store.neural.dual_export import export_text
 from index_store.neural.dual_files import in_parts
 from index_store.neural.dual_judging import owners
@@ -63,17 +63,17 @@ _PHOTO_BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class TextBases:
-    """The base of the own text tower, and that of the teacher."""
+    """The base of the own text tower, and that of the teacher, if there is one."""
 
     own: TextBase
-    teacher: TextBase
+    teacher: TextBase | None
 
 
 def train_texts(
     data: Sequence[DataFolder],
     output: Path,
     started_from: tuple[Path, EncoderTraining],
-    teacher: TextBase,
+    teacher: TextBase | None,
     config: TextTraining,
     progress: Progress,
     places: Places = Places(),  # noqa: B008  # frozen
@@ -134,10 +134,6 @@ def _taught(
     """Return what the text tower learns from; the teacher is trained on the way."""
     photos = [photo for each in sets for photo in each.training]
     captions = captions_of(photos)
-    texts = sorted(set(captions))
-    place = {text: row for row, text in enumerate(texts)}
-    pieces = sorted(set(pieces_of(texts, config.seed)) - place.keys())
-    rows = torch.tensor([place[caption] for caption in captions])
     first_text = torch.tensor([0, *(len(photo.captions) for photo in photos)]).cumsum(dim=0)
     keys: dict[str, int] = {}
     text_keys = [keys.setdefault(caption_key(caption), len(keys)) for caption in captions]
@@ -149,19 +145,38 @@ def _taught(
         text_keys=torch.tensor(text_keys),
         photo_keys=key_table(text_keys, first_text),
     )
-    features = torch.cat([pooled_features(base, texts, progress, cache) for base in (bases.teacher, bases.own)], dim=1)
-    of_pieces = torch.cat(
-        [pooled_features(base, pieces, progress, cache) for base in (bases.teacher, bases.own)], dim=1
-    )
-    teacher = train_teacher(features[rows], data, config.teacher, generator, progress)
     return TaughtTexts(
         data=data,
         texts=tokenize(captions, bases.own.tokenizer, config.train_tokens),
-        pieces=tokenize(pieces, bases.own.tokenizer, config.train_tokens),
-        text_rows=taught(teacher, features)[rows],
-        piece_rows=taught(teacher, of_pieces),
+        lessons=_lessons(captions, data, bases, config, generator, progress, cache) if bases.teacher else None,
         mask_token=bases.own.mask_token,
         special_tokens=bases.own.special_tokens,
+    )
+
+
+def _lessons(
+    captions: Sequence[str],
+    data: PhotoTexts,
+    bases: TextBases,
+    config: TextTraining,
+    generator: torch.Generator,
+    progress: Progress,
+    cache: Path | None,
+) -> Lessons:
+    """Train a teacher on the photos, and let it read all captions and pieces of them."""
+    texts = sorted(set(captions))
+    place = {text: row for row, text in enumerate(texts)}
+    pieces = sorted(set(pieces_of(texts, config.seed)) - place.keys())
+    trunks = [base for base in (bases.teacher, bases.own) if base]
+    features, of_pieces = (
+        torch.cat([pooled_features(base, each, progress, cache) for base in trunks], dim=1) for each in (texts, pieces)
+    )
+    rows = torch.tensor([place[caption] for caption in captions])
+    teacher = train_teacher(features[rows], data, config.teacher, generator, progress)
+    return Lessons(
+        text_rows=taught(teacher, features)[rows],
+        pieces=tokenize(pieces, bases.own.tokenizer, config.train_tokens),
+        piece_rows=taught(teacher, of_pieces),
     )
 
 

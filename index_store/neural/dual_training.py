@@ -33,6 +33,9 @@ from index_store.neural.dual_writing import EncoderReport, Trained, write_encode
 from index_store.neural.photo_bases import load_photo_base
 from index_store.neural.text_bases import load_text_base
 
+OWN_FAMILY = "own-lite2-minilm"
+"""The family of encoders that users train from what ships, whose own is lite2-minilm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -154,8 +157,11 @@ def run_training(
 
 
 def own_family(photo_base: PhotoBase, text_base: TextBase) -> str:
-    """Return the first part of an encoder's name: the bases, and that it is no release of what ships."""
-    return re.sub(r"[^\w.-]+", "-", f"own-{photo_base.name}-{text_base.name}", flags=re.ASCII)
+    """Return the first part of an encoder's name: its bases; those of what ships are marked, as it is no release."""
+    shipped = EncoderTraining()
+    if (photo_base.name, text_base.name) == (shipped.photo_base, shipped.text_base):
+        return OWN_FAMILY
+    return re.sub(r"[^\w.-]+", "-", f"{photo_base.name}-{text_base.name}", flags=re.ASCII)
 
 
 def build_towers(photo_base: PhotoBase, text_base: TextBase, config: EncoderTraining) -> DualModel:

@@ -45,13 +45,20 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def learn(
-    start: Path, output: Path, monkeypatch: pytest.MonkeyPatch, config: TextTraining = TINY_TEXTS, **places: Path
+    start: Path,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: TextTraining = TINY_TEXTS,
+    *,
+    alone: bool = False,
+    **places: Path,
 ) -> Path:
     photo, text = tiny_bases(start)
     monkeypatch.setattr(dual_text_training, "load_photo_base", lambda _: photo)
     monkeypatch.setattr(dual_text_training, "load_text_base", lambda _: text)
     data = [DataFolder(start / "data")]
-    train_texts(data, output, (start / "made", TINY), tiny_bases(start)[1], config, silent, Places(**places))
+    teacher = None if alone else tiny_bases(start)[1]
+    train_texts(data, output, (start / "made", TINY), teacher, config, silent, Places(**places))
     return output
 
 
@@ -71,6 +78,10 @@ def test_texts_find_their_photos_and_the_photo_tower_is_the_same_file(start, tmp
     assert card.name.startswith("own-")
     assert facts["text_training"]["photo_tower_of"] == encoder_card(str(before)).name
     assert facts["training"] == json.loads((before / "card.json").read_text(encoding="utf-8"))["training"]
+
+
+def test_photos_teach_alone_where_there_is_no_teacher(start, tmp_path, monkeypatch):
+    assert found(learn(start, tmp_path / "made", monkeypatch, alone=True)) == [0, 1, 2, 3]
 
 
 def test_training_goes_on_from_what_was_taught(start, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ pytest.importorskip("onnx", reason="exporting needs onnx: pip install 'imgsearch
 from PIL import Image  # noqa: E402
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
 
-from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder  # noqa: E402
+from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder, shipped_before  # noqa: E402
 from index_store.encoders.captions import DataFolder, read_captions  # noqa: E402
 from index_store.errors import DataError, EncoderError, WeightsError  # noqa: E402
 from index_store.neural import dual_writing  # noqa: E402
@@ -28,7 +28,7 @@ from index_store.neural.dual_keeping import Keeper, better_ones_at  # noqa: E402
 from index_store.neural.dual_learning import contrastive_loss, drop_words, pseudo_features  # noqa: E402
 from index_store.neural.dual_model import DualModel, fit_reduction  # noqa: E402
 from index_store.neural.dual_starting import choose_start, load_start  # noqa: E402
-from index_store.neural.dual_training import Places, build_towers, train_encoder  # noqa: E402
+from index_store.neural.dual_training import Places, build_towers, own_family, train_encoder  # noqa: E402
 from index_store.neural.torchvision_shim import declare_missing_operators  # noqa: E402
 
 SIDE = 32
@@ -140,7 +140,7 @@ def test_export_agrees_with_the_towers_it_was_made_from(trained: Path) -> None:
 def test_card_names_the_training_and_the_fingerprint(trained: Path) -> None:
     card = encoder_card(str(trained))
     facts = json.loads((trained / "card.json").read_text(encoding="utf-8"))
-    assert card.name == f"own-tiny-tiny-{card.fingerprint[:8]}"
+    assert card.name == f"tiny-tiny-{card.fingerprint[:8]}"
     assert (card.dimension, card.photo_input.side) == (16, SIDE)
     assert facts["training"]["seed"] == 3
     assert facts["data"] == {
@@ -149,6 +149,16 @@ def test_card_names_the_training_and_the_fingerprint(trained: Path) -> None:
         "held_out_photos": 0,
         "sets": {"data": {"photos": 8, "weight": 1.0}},
     }
+
+
+def test_an_encoder_on_the_bases_of_what_ships_is_no_release_of_it(tmp_path: Path) -> None:
+    photo, text = tiny_bases(tmp_path)
+    shipped = replace(photo, name="efficientnet-lite2"), replace(text, name="all-MiniLM-L6-v2")
+    family = encoder_card().name.rpartition("-")[0]
+    assert own_family(*shipped) == f"own-{family}"
+    assert own_family(photo, text) == "tiny-tiny"
+    assert shipped_before(f"{family}-00000000")
+    assert not shipped_before(f"{own_family(*shipped)}-00000000")
 
 
 def test_held_out_photos_are_measured_after_every_epoch(tmp_path: Path) -> None:
