@@ -99,6 +99,13 @@ def render_skipped(skipped: Iterable[Skipped]) -> None:
         say(f"skipped {_WITHHELD if skip.path is None else relative(skip.path)}: {skip.reason}")
 
 
+def render_notes(notes: Iterable[Skipped]) -> None:
+    """Name what was indexed although something is wrong with it, and what that is, on standard error."""
+    for note in notes:
+        what = _WITHHELD if note.path is None else printable(relative(note.path))
+        say(f"indexed {what}: {note.reason}")
+
+
 def render_findings(findings: Sequence[Finding], output_format: str, mended: int | None) -> None:
     """Write what is wrong with a store; withheld photos are not named."""
     for finding in findings:

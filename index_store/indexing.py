@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,13 @@ from index_store.decoding import decode_ahead
 from index_store.errors import PhotoUnreadableError
 from index_store.machine import paused_collector, usable_cores
 from index_store.planning import IndexPlan, plan_changes
-from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, PhotoFile, Skipped, StoredPhoto
+from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, PhotoFile, Skipped, StoredPhoto, Verdict
 from index_store.roots import Place, Survey, survey
 from index_store.row_writer import CHANGED_MEANWHILE, Decoded, IndexModels, RowWriter
 from index_store.store import ImageStore
+
+if TYPE_CHECKING:
+    from index_store.records import Embedding
 
 Progress = Callable[[int, int], None]
 """Called with the number of photos done and the number in all."""
@@ -145,11 +149,15 @@ def judge_again(store: ImageStore, rule: str, policy: str, models: IndexModels) 
         verdicts = judge(np.stack([vectors[photo.content_hash] for photo in batch]))
         store.update(
             [
-                replace(photo, verdict=models.decisions.apply(photo.content_hash, vectors[photo.content_hash], verdict))
+                _with_verdict(photo, vectors[photo.content_hash], photo.judged_again(verdict), models.decisions)
                 for photo, verdict in zip(batch, verdicts, strict=True)
             ]
         )
     return len(outdated)
+
+
+def _with_verdict(photo: StoredPhoto, embedding: Embedding, verdict: Verdict, decisions: HandDecisions) -> StoredPhoto:
+    return replace(photo, verdict=decisions.apply(photo.content_hash, embedding, verdict))
 
 
 def apply_decisions(store: ImageStore, decisions: HandDecisions, contents: Iterable[str]) -> int:

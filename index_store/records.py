@@ -140,6 +140,7 @@ class StoredPhoto:
     A vector belongs to a content, and copies of it are further files of the same row: `files` has at least one, sorted
     by path, each with the fingerprint that it had when it was read last. `width` and `height` are those of the upright
     picture; `taken` is the time of the exposure in ISO 8601 and `camera` its maker and model, "" where not known.
+    `pictures` of the file were judged, and the strictest verdict holds; the embedding is that of the first.
     """
 
     content_hash: str
@@ -149,6 +150,7 @@ class StoredPhoto:
     verdict: Verdict
     taken: str = ""
     camera: str = ""
+    pictures: int = 1
 
     @property
     def image_id(self) -> str:
@@ -159,6 +161,15 @@ class StoredPhoto:
     def paths(self) -> tuple[str, ...]:
         """The absolute paths of all copies, sorted."""
         return tuple(file.image_id for file in self.files)
+
+    def judged_again(self, verdict: Verdict) -> Verdict:
+        """Return the verdict that holds where `verdict` was made of the embedding alone.
+
+        What was seen in the other pictures of the file is not seen again, so a stricter verdict on them stays.
+        """
+        if self.pictures == 1 or self.verdict.by_hand or self.verdict.probability <= verdict.probability:
+            return verdict
+        return replace(verdict, probability=self.verdict.probability, reason=self.verdict.reason, withheld=True)
 
     def with_files(self, files: Iterable[PhotoFile]) -> StoredPhoto:
         """Return the row with these files in place of its own, the last one of each path, sorted by path."""

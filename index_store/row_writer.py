@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.compliance.decisions import HandDecisions
+from index_store.compliance.looks import THRESHOLD, judge_looks
 from index_store.machine import usable_cores
 from index_store.planning import EncodingJob
 from index_store.records import OpenedPhoto, PhotoFile, StoredPhoto, Verdict
@@ -19,6 +21,8 @@ from index_store.store import ImageStore
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, PhotoEncoder, PhotoInput
     from index_store.records import Embedding
+
+_LOG = logging.getLogger(__name__)
 
 Judge = Callable[["Embeddings"], Sequence[Verdict]]
 """The compliance rule for photos: one verdict for each embedding, in order."""
@@ -42,13 +46,14 @@ WRITE_SIZE = 256
 class IndexModels:
     """What photos are indexed with. The two loaders are called only when a photo has to be embedded.
 
-    `decisions` are those by hand that stand.
+    `decisions` are those by hand that stand; `threshold` is the policy's, near which a photo is looked at again.
     """
 
     photo_input: PhotoInput
     load_encoder: Callable[[], PhotoEncoder]
     load_judge: Callable[[], Judge]
     decisions: HandDecisions = field(default_factory=HandDecisions)
+    threshold: float = THRESHOLD
 
 
 CHANGED_MEANWHILE = "changed while it was indexed; the next run takes it up"
@@ -138,8 +143,7 @@ class RowWriter:
         if self._loaded is None:
             self._loaded = self._models.load_encoder(), self._models.load_judge()
         encoder, judge = self._loaded
-        embeddings = encoder.encode_photos([decoded.photo.pixels for decoded in batch])
-        return embeddings, judge(embeddings)
+        return judge_looks(encoder, judge, [decoded.photo for decoded in batch], self._models.threshold)
 
     def _collect(self) -> None:
         """Wait for the oldest batch, and write when enough rows have come together."""
@@ -157,10 +161,12 @@ class RowWriter:
 
     def _row_of(self, decoded: Decoded, embedding: Embedding, verdict: Verdict) -> StoredPhoto:
         photo, content = decoded.photo, decoded.photo.file.content_hash or ""
-        if photo.unseen:
-            verdict = replace(verdict, withheld=True, probability=1.0, reason="not all of its frames can be looked at")
         holds = self._models.decisions.apply(content, embedding, verdict)
-        row = StoredPhoto(content, decoded.files, photo.width, photo.height, holds, photo.taken or "", photo.camera)
+        if photo.faults and not holds.withholds_at(self._models.threshold):
+            _LOG.info("%s: %s", photo.file.image_id, photo.faults)
+        pictures = 1 + len(photo.frames) + photo.unseen
+        size = photo.width, photo.height
+        row = StoredPhoto(content, decoded.files, *size, holds, photo.taken or "", photo.camera, pictures)
         return row.with_files(decoded.files)
 
     def _write(self) -> None:

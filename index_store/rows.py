@@ -42,6 +42,7 @@ def photo_row(photo: StoredPhoto, naming: Naming) -> Row:
         "height": photo.height,
         "taken": photo.taken,
         "camera": photo.camera,
+        "pictures": photo.pictures,
         "withheld": verdict.withheld,
         "probability": verdict.probability,
         "reason": verdict.reason,
@@ -101,6 +102,7 @@ def stored_photo(content_hash: str, row: Mapping[str, Any], naming: Naming) -> S
             verdict,
             _text(facts["taken"]),
             _text(facts["camera"]),
+            _count(facts["pictures"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedRowError(f"row {content_hash[:64]!r} is damaged; 'imgsearch check --repair' drops it") from error

@@ -80,7 +80,7 @@ class Library:
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = HandDecisions(store.decisions(), card.name)
             load_encoder = partial(load_photo_encoder, card, device=self.device)
-            models = IndexModels(card.photo_input, load_encoder, load_judge, decisions)
+            models = IndexModels(card.photo_input, load_encoder, load_judge, decisions, policy.photo_threshold)
             report = index_photos(chosen, store, models, options, progress)
             judge_again(store, rule, policy.digest, models)
             if report.encoded:

@@ -80,7 +80,13 @@ def index(
 
     one_blas_thread()
     from imgsearch_cli.progress import progress_bar
-    from imgsearch_cli.render_store import render_index_report, render_plan, render_skipped, render_warnings
+    from imgsearch_cli.render_store import (
+        render_index_report,
+        render_notes,
+        render_plan,
+        render_skipped,
+        render_warnings,
+    )
     from index_store.indexing import IndexOptions
     from index_store.records import FindOptions
     from index_store.roots import Place
@@ -101,6 +107,7 @@ def index(
     with progress_bar("indexing", "photos", quiet=quiet) as advance:
         report = library.index(places, options, advance)
     render_skipped(report.skipped)
+    render_notes(report.notes)
     render_warnings(report.passed_over)
     if not quiet:
         render_index_report(report)

@@ -44,7 +44,7 @@ class ShowingRule:
         if verdict.by_hand and verdict.withheld:
             return True
         if verdict.rule != self._rule[0]:
-            verdict = self._judge_again(embedding)
+            verdict = photo.judged_again(self._judge(embedding[None, :])[0])
         return verdict.withholds_at(self._policy.photo_threshold)
 
     @cached_property
@@ -55,6 +55,3 @@ class ShowingRule:
     @cached_property
     def _judge(self) -> Callable[[Embeddings], Sequence[Verdict]]:
         return self._rule[1]()
-
-    def _judge_again(self, embedding: Embedding) -> Verdict:
-        return self._judge(embedding[None, :])[0]

@@ -227,3 +227,14 @@ def test_copies_are_one_match_that_names_them_all(own):
     shutil.rmtree(folder)
     [match] = Searcher(library.place).ask("a cat", k=1, min_score=0).matches
     assert match.missing
+
+
+def test_a_stricter_verdict_on_another_frame_outlives_a_new_rule(library):
+    name = sorted(shown(library))[0]
+    row = row_of(library, name)
+    stricter = replace(row.verdict, withheld=True, probability=0.9, rule="rule-before", reason="frame 3 of four")
+    open_store(library.place).update([replace(row, verdict=stricter, pictures=4)])
+    assert name not in shown(library)
+    library.index()
+    assert row_of(library, name).verdict.probability == 0.9
+    assert name not in shown(library)
