@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import TypeVar
 
 from PIL import Image
@@ -16,6 +17,9 @@ from index_store.containers import boxes, jpeg_segments, png_chunks, riff_chunks
 
 _MAKE, _MODEL, _ORIENTATION, _EXIF_DIRECTORY, _TAKEN = 271, 272, 274, 34665, 36867
 _MOST_CAMERA_LETTERS = 80
+_FIRST_PHOTO = 1826
+_EXIF_HEAD = 14
+"""The bytes before the first directory of an EXIF block."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -64,7 +68,8 @@ def read_metadata(picture: Image.Image, content: bytes, family: str) -> Metadata
     exif = read("EXIF", picture.getexif, Image.Exif())
     turned_already = family in {"HEIF", "JXL"} and not getattr(picture, "jpeg", False)
     orientation = 1 if turned_already else read("orientation", lambda: int(exif.get(_ORIENTATION, 1)), 1)
-    taken = read("date", lambda: day_and_time(exif), None)
+    block = content if family == "TIFF" else picture.info.get("exif") or b""
+    taken = read("date", lambda: day_and_time(block), None) if len(block) > _EXIF_HEAD else None
     camera = read("camera", lambda: maker_and_model(exif), "")
     colours = read("colours", lambda: _colours(picture, content, family), Colours())
     return Metadata(orientation, taken, camera, colours, tuple(faults))
@@ -79,24 +84,50 @@ def raw_exif(content: bytes) -> Image.Exif:
     return exif
 
 
-def day_and_time(exif: Image.Exif) -> str | None:
-    """Return when a photo was taken, in ISO 8601 without a time zone, or only the day; None where that is no date."""
-    if _EXIF_DIRECTORY not in exif:
+def day_and_time(block: bytes) -> str | None:
+    """Return when a photo was taken by a block of EXIF, or a whole TIFF, in ISO 8601 without a time zone.
+
+    Only the day where there is no time; None where nothing is said, or what is no date. The one tag is looked up here,
+    since Pillow reads all of them, which takes longer than to find out all else about an ordinary photo.
+    """
+    block = block.removeprefix(b"Exif\x00\x00")
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None or block[2:4] in (b"+\x00", b"\x00+"):  # a TIFF of more than 4 GB has other offsets
         return None
-    written = exif.get_ifd(_EXIF_DIRECTORY).get(_TAKEN)
-    text = written.decode("ascii", "replace") if isinstance(written, bytes) else str(written or "")
-    day, _, time = text.strip("\x00 ").replace("T", " ").partition(" ")
-    for form, given in (("%Y:%m:%dT%H:%M:%S", f"{_colons(day)}T{time.strip()[:8]}"), ("%Y:%m:%d", _colons(day))):
-        try:
-            moment = datetime.strptime(given, form)  # cameras write the time of the place, without a zone
-        except ValueError:
-            continue
-        return (moment.isoformat() if "T" in form else moment.date().isoformat()) if moment.year >= 1800 else None
+    first = struct.unpack_from(order + "I", block, 4)[0]
+    at = _entry(block, order, first, _EXIF_DIRECTORY)
+    if at is None:
+        return None
+    at = _entry(block, order, struct.unpack_from(order + "I", block, at + 8)[0], _TAKEN)
+    if at is None:
+        return None
+    count, value_at = struct.unpack_from(order + "II", block, at + 4)
+    match = _DAY_AND_TIME.match(block[value_at : value_at + min(count, 40)])
+    return _iso(*map(int, match.groups(b"-1"))) if match else None
+
+
+def _entry(block: bytes, order: str, directory: int, tag: int) -> int | None:
+    """Return where the entry of a tag lies in a directory of a TIFF, or None."""
+    count = struct.unpack_from(order + "H", block, directory)[0]
+    for at in range(directory + 2, directory + 2 + 12 * min(count, 512), 12):
+        if struct.unpack_from(order + "H", block, at)[0] == tag:
+            return at
     return None
 
 
-def _colons(day: str) -> str:
-    return day[:10].replace("-", ":").replace("/", ":")
+_DAY_AND_TIME = re.compile(rb"\s*(\d{4})[:/-](\d\d)[:/-](\d\d)(?![:\d])(?:[ T]+([01]\d|2[0-3]):([0-5]\d):([0-5]\d))?")
+"""As EXIF writes it, and as some programs do."""
+
+
+def _iso(year: int, month: int, day: int, hour: int, minute: int, second: int) -> str | None:
+    try:
+        if year < _FIRST_PHOTO:
+            return None
+        if hour < 0:
+            return date(year, month, day).isoformat()
+        return datetime(year, month, day, hour, minute, second).isoformat()
+    except ValueError:
+        return None
 
 
 def maker_and_model(exif: Image.Exif) -> str:

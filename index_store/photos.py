@@ -150,7 +150,7 @@ def _see_raw(content: bytes, wanted: PhotoInput) -> _Seen:
     metadata = seen.metadata
     try:
         exif = raw_exif(content)
-        about = day_and_time(exif) or metadata.taken, maker_and_model(exif) or metadata.camera
+        about = day_and_time(content) or metadata.taken, maker_and_model(exif) or metadata.camera
         metadata = replace(metadata, taken=about[0], camera=about[1])
     except Exception:  # what the preview says is taken then
         metadata = replace(metadata, faults=(*metadata.faults, "EXIF"))
