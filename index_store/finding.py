@@ -42,11 +42,10 @@ RAW_SUFFIXES = frozenset(
 UNREAD_SUFFIXES = frozenset(
     (
         *(".jxl", ".psd", ".psb", ".svg", ".svgz", ".xcf", ".eps", ".ai", ".exr", ".hdr", ".tga", ".dds", ".ico"),
-        *(".icns", ".pcx", ".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm", ".wmf", ".emf", ".kra", ".clip", ".ora"),
+        *(".icns", ".pcx", ".pam", ".wmf", ".emf", ".kra", ".clip", ".ora"),
         *(".cdr", ".dcm", ".fits", ".fit", ".jxr", ".wdp", ".hdp", ".bpg", ".flif", ".qoi", ".sgi", ".dpx", ".cin"),
         *(".xbm", ".xpm", ".pict", ".mng", ".jls", ".djvu", ".procreate", ".afphoto", ".sketch", ".cur"),
-        *(".kdc", ".dcr", ".erf", ".3fr", ".iiq", ".gpr", ".x3f", ".mrw", ".mef", ".mos", ".rwl", ".sr2", ".srf"),
-        *(".crw", ".fff", ".cap", ".eip"),
+        *(".cap", ".eip"),
     )
 )
 """Names of pictures that are not read; they are counted, unless their content is a photo after all."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Container, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from index_store.records import PhotoFile
 from index_store.user_text import open_regular
@@ -23,7 +25,14 @@ _WRITTEN_TOGETHER_NS = 2_000_000_000
 _SAME_MOMENT_NS = 60_000_000_000
 """Where files name no moment, a minute is allowed: copies get the time of the copying."""
 
+_SAME_SHOT = timedelta(seconds=10)
+"""Phones write down for the developed picture when it was ready, some seconds after the RAW file."""
+
+_PHONE_ENDING = re.compile(r"(\.RAW-\d+)?(\.MP)?(\.COVER|\.ORIGINAL)?$")
+"""What phones add to a name: `X.RAW-01.COVER.jpg` and `X.RAW-02.ORIGINAL.dng` are one shot, as `X.MP.jpg` and `X.dng`."""
+
 _HEAD_BYTES = 128 << 10
+_MOST_MOMENTS = 20
 _MOMENT = re.compile(rb"(?:19|20)\d\d:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d")
 """How EXIF writes a time, in whatever container."""
 
@@ -36,11 +45,11 @@ def paired_raw(files: Sequence[PhotoFile], raw: Collection[str], known: Containe
     if not raw:
         return set()
     developed = {
-        os.path.splitext(file.image_id)[0]: file
+        _shot(file.image_id): file
         for file in files
         if file.image_id not in raw and os.path.splitext(file.image_id)[1].lower() in DEVELOPED_SUFFIXES
     }
-    pairs = ((file, developed.get(os.path.splitext(file.image_id)[0])) for file in files if file.image_id in raw)
+    pairs = ((file, developed.get(_shot(file.image_id))) for file in files if file.image_id in raw)
     return {file.image_id for file, other in pairs if other is not None and _same_moment(file, other, known)}
 
 
@@ -56,14 +65,24 @@ def _same_moment(raw: PhotoFile, developed: PhotoFile, known: Container[str]) ->
         return True
     of_raw, of_developed = _moments(raw.image_id), _moments(developed.image_id)
     if of_raw and of_developed:
-        return not of_raw.isdisjoint(of_developed)
+        return any(abs(one - other) <= _SAME_SHOT for one in of_raw for other in of_developed)
     return apart <= _SAME_MOMENT_NS
 
 
-def _moments(path: str) -> set[bytes]:
+def _shot(path: str) -> str:
+    """Return the path without what tells the files of one shot apart."""
+    return _PHONE_ENDING.sub("", os.path.splitext(path)[0])
+
+
+def _moments(path: str) -> list[datetime]:
     """Return the times that a file names near its beginning; none where it cannot be read."""
     try:
         with open_regular(path) as file:
-            return set(_MOMENT.findall(file.read(_HEAD_BYTES)))
+            written = set(_MOMENT.findall(file.read(_HEAD_BYTES)))
     except OSError:
-        return set()
+        return []
+    moments = []
+    for text in sorted(written)[:_MOST_MOMENTS]:
+        with suppress(ValueError):  # such as the 31st of February
+            moments.append(datetime.strptime(text.decode(), "%Y:%m:%d %H:%M:%S"))
+    return moments

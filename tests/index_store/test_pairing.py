@@ -55,6 +55,8 @@ def test_raw_beside_a_picture_of_the_same_name_and_moment_is_one_photo(tmp_path,
     ("raw", "developed", "apart", "one"),
     [
         ("2024:05:01 10:00:00", "2024:05:01 10:00:00", 900 * MINUTE, True),  # edited, or copied without its time
+        ("2024:05:01 10:00:00", "2024:05:01 10:00:07", 900 * MINUTE, True),  # a phone, that developed for a while
+        ("2024:02:31 10:00:00", None, 0, True),  # no day at all
         ("2024:05:01 10:00:00", "2023:08:09 10:00:00", 0, False),  # the counter of the camera began again
         (None, "2024:05:01 10:00:00", MINUTE // 2, True),
         (None, None, 0, True),
@@ -65,6 +67,24 @@ def test_raw_beside_a_picture_of_the_same_name_and_moment_is_one_photo(tmp_path,
 def test_the_moment_is_that_of_the_shot_else_that_of_the_files(tmp_path, shot, raw, developed, apart, one):
     shot("a.cr2", raw), shot("a.jpg", developed, 10**18 + apart)
     assert names(tmp_path) == (["a.jpg"] if one else ["a.cr2", "a.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("raw", "developed"),
+    [
+        ("PXL_1.RAW-02.ORIGINAL.dng", "PXL_1.RAW-01.COVER.jpg"),
+        ("PXL_1.RAW-02.ORIGINAL.dng", "PXL_1.RAW-01.MP.COVER.jpg"),
+        ("PXL_1.dng", "PXL_1.MP.jpg"),
+    ],
+)
+def test_the_names_that_phones_give_to_one_shot_are_known(tmp_path, shot, raw, developed):
+    shot(raw), shot(developed)
+    assert names(tmp_path) == [developed]
+
+
+def test_two_raw_files_of_one_picture_are_that_picture(tmp_path, shot):
+    shot("a.dng"), shot("a.orf"), shot("a.jpeg")
+    assert names(tmp_path) == ["a.jpeg"]
 
 
 def test_files_of_other_folders_or_names_are_no_pair(tmp_path, shot):

@@ -446,3 +446,24 @@ def test_where_a_file_system_has_no_inodes_places_are_told_apart_by_their_paths(
     monkeypatch.setattr("index_store.finding.os.stat", without_inodes)
     run("a", "b")
     assert (run.names, run.root_names) == (["a/1.jpg", "b/2.jpg"], ["a", "b"])
+
+
+def test_a_root_keeps_its_name_until_it_is_forgotten(run, put):
+    put("d/a/b.jpg", "d/e.jpg")
+    run("d/a", name="archive")
+    run("d/a")
+    assert [root.name for root in run.roots.values()] == ["archive"]
+    run("d")
+    run("d/a")
+    assert {Path(root.path).name: root.name for root in run.roots.values()} == {"a": "archive", "d": ""}
+    with pytest.raises(UsageError, match=r"d/a: has the name archive already; to give it another, forget it first"):
+        run("d/a", name="other")
+
+
+def test_named_files_of_a_root_in_trash_or_thumbnails_are_passed_over_as_find_names_them(run, put):
+    put("d/e.jpg", "d/f/g.jpg", "d/@eaDir/e.jpg", "d/f/#recycle/h.jpg", "#recycle/1.jpg", "#recycle/2.jpg")
+    run("d")
+    run("d/e.jpg", "d/f/g.jpg", "d/@eaDir/e.jpg", "d/f/#recycle/h.jpg")
+    assert (run.names, run.root_names) == (["d/e.jpg", "d/f/g.jpg"], ["d"])
+    run("#recycle/1.jpg", "#recycle/2.jpg")
+    assert run.names == ["#recycle/1.jpg", "#recycle/2.jpg", "d/e.jpg", "d/f/g.jpg"]
