@@ -8,6 +8,7 @@ IMGSEARCH := $(BIN)/imgsearch
 DEMO_STORE := .demo/store
 DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
+DATA_MIXED := ../shared/data/mixed_pretrain
 
 .PHONY: demo test check bench bench-scale docs wheel weights study clean
 
@@ -46,6 +47,7 @@ study: $(VENV)/.dev
 weights: $(VENV)/.dev
 	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --output index_store/weights/encoder
 	$(IMGSEARCH) train minors $(DATA_PRETRAIN) --output index_store/weights/minors --evaluate $(DATA)
+	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker
 
 wheel: $(VENV)/.dev

@@ -7,16 +7,17 @@ import click
 from imgsearch_cli.commands.train_encoder import encoder
 from imgsearch_cli.commands.train_minors import minors
 from imgsearch_cli.commands.train_reranker import reranker
+from imgsearch_cli.commands.train_texts import texts
 
 
 @click.group()
 def train() -> None:
-    """Train the models: encoder, reranker, and the rule for photos.
+    """Train the models: encoder, reranker, the rule for photos, and the look at texts.
 
     \b
     imgsearch train reranker ./with_sense --output ./my-reranker
     """
 
 
-for command in (encoder, reranker, minors):
+for command in (encoder, reranker, minors, texts):
     train.add_command(command)

@@ -75,7 +75,12 @@ class Grammar:
                 if (age.named and not self._is_a_person(token)) or (age.personal and self._is_no_person(token)):
                     continue
                 token = token if age.named or age.personal else self._owner(doc, age) or token
-                yield Mention("birthday" if age.personal else "age", token, doc.text[age.start : age.end], f"an age under {self._policy.age_limit}")
+                yield Mention(
+                    "birthday" if age.personal else "age",
+                    token,
+                    doc.text[age.start : age.end],
+                    f"an age under {self._policy.age_limit}",
+                )
 
     def _is_a_person(self, token: Token) -> bool:
         """Tell whether "Wendy" in "Wendy, 9" can be a person: a word for one, or no English word at all."""
@@ -90,7 +95,7 @@ class Grammar:
         if any(is_in(owner, contexts.animals | contexts.things | contexts.belongings) for owner in owners):
             return True
         someone = any(is_in(word, contexts.people) or word.lower_ in _PRONOUNS for word in doc)
-        return not someone and any(is_in(word, contexts.animals) for word in doc)
+        return not someone and any(is_in(word, contexts.animals) and word.tag_[0] == "N" for word in doc)
 
     def _words(self, doc: Doc) -> Iterator[Mention]:
         senses = self._rule.senses
@@ -100,8 +105,10 @@ class Grammar:
                 yield Mention("word", token, token.text, sense)
 
     def _pairs(self, doc: Doc) -> Iterator[Mention]:
-        for pair, firsts, seconds in self._rule.pairs:
+        text = " ".join(doc.text.replace("-", " ").split())
+        for pair, all_firsts, seconds in self._rule.pairs:
             modifies = pair.relation == "modifies"
+            firsts = [words for words in all_firsts if words.replace("-", " ") in text]
             for second in (token for token in doc if token.lower_ in seconds):
                 for first in (token for words in firsts for token in _sequences(doc, words)):
                     if self._describes(first, second) if modifies else 0 < abs(first.i - second.i) <= NEAR:
@@ -114,10 +121,11 @@ class Grammar:
         return first.head == second or (0 < second.i - first.i <= 3 and plain_words)
 
     def _phrases(self, doc: Doc) -> Iterator[Mention]:
-        for phrase in self._policy.withheld_phrases:
+        text = " ".join(doc.text.replace("-", " ").split())
+        for phrase in (each for each in self._policy.withheld_phrases if each.replace("-", " ") in text):
             for token in _sequences(doc, phrase):
                 yield Mention("phrase", token, phrase, "speaks of children")
-        for school in self._policy.schools.names:
+        for school in (each for each in self._policy.schools.names if each.replace("-", " ") in text):
             for token in _sequences(doc, school):
                 yield Mention("school", token, school, "a school of people under the limit")
 

@@ -74,7 +74,7 @@ def inflected(lemma: str) -> list[str]:
 
 
 _SMALL_WORDS = frozenset(
-    "a an the my our your his her their this that these those some many with without and or of in on at by for from to is are".split()
+    ["a", "an", "the", "my", "our", "your", "his", "her", "their", "this", "that", "these", "those", "some", "many", "with", "without", "and", "or", "of", "in", "on", "at", "by", "for", "from", "to", "is", "are"]
 )
 
 
@@ -84,11 +84,7 @@ def _known_words() -> frozenset[str]:
 
 
 _NAMES = frozenset(
-    "jack tom bill rose lily grace mark daisy ruby ivy violet hope faith joy dawn may june april amber jade pearl poppy iris hazel holly "
-    "heather ginger sandy ray rob bob dick harry will frank gene grant chase carter mason hunter archer taylor tyler cooper parker max "
-    "alma ada eve dot belle flora robin martin jay josh pat peg rod sam sally tim victor warren wade wren basil clay cliff dale drew "
-    "ford glen heath jasper jean kit lance leo maria marina melody miles myrtle nelson olive penny pierce reed rich sage scarlet skip "
-    "stella summer ted toby tony trinity troy viola willow".split()
+    ["jack", "tom", "bill", "rose", "lily", "grace", "mark", "daisy", "ruby", "ivy", "violet", "hope", "faith", "joy", "dawn", "may", "june", "april", "amber", "jade", "pearl", "poppy", "iris", "hazel", "holly", "heather", "ginger", "sandy", "ray", "rob", "bob", "dick", "harry", "will", "frank", "gene", "grant", "chase", "carter", "mason", "hunter", "archer", "taylor", "tyler", "cooper", "parker", "max", "alma", "ada", "eve", "dot", "belle", "flora", "robin", "martin", "jay", "josh", "pat", "peg", "rod", "sam", "sally", "tim", "victor", "warren", "wade", "wren", "basil", "clay", "cliff", "dale", "drew", "ford", "glen", "heath", "jasper", "jean", "kit", "lance", "leo", "maria", "marina", "melody", "miles", "myrtle", "nelson", "olive", "penny", "pierce", "reed", "rich", "sage", "scarlet", "skip", "stella", "summer", "ted", "toby", "tony", "trinity", "troy", "viola", "willow"]
 )
 """Given names that are English words too."""
 

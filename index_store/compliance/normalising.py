@@ -21,8 +21,8 @@ _BLANKS = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 """Letters by their category, but they show nothing."""
 
 _TO_LATIN = str.maketrans(
-    "асеорхукіѕјһԁԛԝтмнвАВЕКМНОРСТХУІЅЈ" + "αβγεζικνορςτυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "օսոց",
-    "aceopxykisjhdqwtmhbABEKMHOPCTXYISJ" + "abyezikvopstuxwABEZHIKMNOPTYX" + "ounq",
+    "асеорхукіѕјһԁԛԝтмнвАВЕКМНОРСТХУІЅЈ" + "αβεζικορςτυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "օսոց",
+    "aceopxykisjhdqwtmhbABEKMHOPCTXYISJ" + "abezikopstuxwABEZHIKMNOPTYX" + "ounq",
 )
 """Letters that look like one Latin letter; those that stand for several are left to `spelling.py`."""
 _TO_CYRILLIC = str.maketrans("aceopxykmtiABCEHKMOPTXY", "асеорхукмтіАВСЕНКМОРТХУ")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from index_store.compliance.ages import find_ages
 from index_store.compliance.languages import Languages
 from index_store.compliance.normalising import normalise
-from index_store.compliance.reading import WORD, join_hyphens, plain, split_words
-from index_store.compliance.spelling import Spelling
+from index_store.compliance.reading import WORD, join_hyphens, join_letters, plain, split_words
+from index_store.compliance.spelling import SHORT, Spelling
 
 if TYPE_CHECKING:
     from index_store.compliance.grammar import Grammar
@@ -44,7 +44,7 @@ class TextRule:
             form: group.sense for group in policy.words for lemma in group.lemmas for form in self.forms(lemma)
         }
         self._gluable = {form for form in self.senses if is_gluable(form)}
-        self.phrases = (*policy.withheld_phrases, *policy.schools.names)
+        self._phrases = [phrase.replace("-", " ") for phrase in (*policy.withheld_phrases, *policy.schools.names)]
         self.pairs = [
             (
                 pair,
@@ -96,19 +96,21 @@ class TextRule:
         word = self._languages.child_word(text.lower(), seen)
         if word is not None:
             return TextVerdict(True, word), seen
-        mended = split_words(_CHUNK.sub(self._as_meant, seen))
+        latin = sum(map(str.isascii, seen)) * 2 > len(seen)
+        mended = split_words(
+            _CHUNK.sub(lambda chunk: self._as_meant(chunk.group(), latin), join_letters(seen, self.senses))
+        )
         return None, WORD.sub(self._corrected, self._masked(join_hyphens(mended, self.senses)))
 
-    def _as_meant(self, match: re.Match[str]) -> str:
+    def _as_meant(self, chunk: str, among_latin: bool) -> str:
         """Return a listed word for one that is written with signs for letters, or with letters drawn out."""
-        chunk = match.group()
         if chunk in self.senses:
             return chunk
         if chunk.isalpha() and chunk.isascii():
-            if chunk.endswith("z") and chunk[:-1] + "s" in self.senses:
-                return chunk[:-1] + "s"  # "kidz"
+            if chunk.endswith("z") and (chunk[:-1] in self.senses or chunk[:-1] + "s" in self.senses):
+                return chunk[:-1] if chunk[:-1] in self.senses else chunk[:-1] + "s"  # "childrenz", "kidz"
             return self._spelling.drawn_out(chunk) or chunk
-        return self._spelling.disguised(chunk) or chunk
+        return self._spelling.disguised(chunk, among_latin) or chunk
 
     def _masked(self, text: str) -> str:
         for phrase in self.policy.harmless_phrases:
@@ -127,7 +129,7 @@ class TextRule:
     @property
     def _spelling(self) -> Spelling:
         if self._spelling_made is None:
-            self._spelling_made = Spelling(self.senses, self.policy.real_words)
+            self._spelling_made = Spelling(self.senses, self.policy.real_words, short=SHORT)
         return self._spelling_made
 
     def glued(self, word: str, is_word: Callable[[str], bool]) -> tuple[str, str] | None:
@@ -148,6 +150,7 @@ class TextRule:
     def _could_concern_a_child(self, text: str) -> bool:
         words = [part for word in WORD.findall(text) for part in (word, word.partition("'")[0])]
         present = set(words)
+        unhyphened = text.replace("-", " ")
         return (
             not present.isdisjoint(self.senses)
             or any(self.glued(word, str.isascii) for word in present)
@@ -155,7 +158,7 @@ class TextRule:
                 not present.isdisjoint(seconds) and any(_stands_in(first, text, present) for first in firsts)
                 for _, firsts, seconds in self.pairs
             )
-            or any(phrase.replace("-", " ") in text.replace("-", " ") for phrase in self.phrases)
+            or any(phrase in unhyphened for phrase in self._phrases)
             or any(age.years < self.policy.age_limit for age in find_ages(text))
         )
 
