@@ -111,8 +111,8 @@ class Searcher:
         shipped = self._shipped_card
         known = self._cache.get(shipped.name, text, shipped.dimension)
 
-        def by_shipped(text: str) -> Embedding:
-            return known if known is not None else self._shipped_tower.encode_texts([text])[0]
+        def by_shipped(wanted: str) -> Embedding:
+            return known if known is not None and wanted == text else self._shipped_tower.encode_texts([wanted])[0]
 
         made = None
         if self._withhold:

@@ -19,8 +19,8 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 def texts(context: click.Context, data: tuple[Path, ...], output: Path, seed: int) -> None:
     """Train the look that judges texts in which no word of the policy stands.
 
-    DATA are folders with captions.tsv and images/. Their captions are labelled by the policy's words; example texts that
-    ship with the program are added. The look belongs to the text tower that ships.
+    DATA are folders with captions.tsv and images/. Their captions are labelled by the policy's words; example texts
+    that ship with the program are added. The look belongs to the text tower that ships.
 
     \b
     imgsearch train texts ../shared/data/flickr8k_pretrain ../shared/data/mixed_pretrain \

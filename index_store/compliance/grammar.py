@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from index_store.compliance.ages import Age, find_ages
@@ -37,14 +38,18 @@ class Grammar:
     def judge(self, text: str) -> TextVerdict:
         """Return the verdict on a text that `TextRule` has prepared (lower case, spelling mended)."""
         excuses: list[str] = []
-        for piece, first, last in _pieces(self._apart(text)):
+        text = self._apart(text)
+        settled: set[str] = set()
+        for piece, first, last in _pieces(text):
             for mention, excuse in self._judged(piece):
                 if not first <= mention.token.idx < last:
                     continue  # judged with the piece that holds more of its context
                 if excuse is None:
                     return TextVerdict(True, f"{mention.shown!r}: {mention.sense}", grammar=True)
                 excuses.append(f"{mention.shown!r}: {excuse}")
-        return TextVerdict(False, "; ".join(excuses[:_MAX_EXCUSES]) or NOTHING_SEEN, grammar=True)
+                settled.update((mention.token.text, mention.shown))
+        rest = _without(text, settled) if settled else None
+        return TextVerdict(False, "; ".join(excuses[:_MAX_EXCUSES]) or NOTHING_SEEN, grammar=True, rest=rest)
 
     def _judged(self, text: str) -> Iterator[tuple[Mention, str | None]]:
         doc = self._nlp(text)
@@ -175,3 +180,9 @@ def _pieces(text: str) -> Iterator[tuple[str, int, int]]:
         if is_last:
             return
         start += _PIECE - _OVERLAP
+
+
+def _without(text: str, settled: Iterable[str]) -> str:
+    """Return a text without the words, and without the 's behind them."""
+    words = "|".join(re.escape(each) for each in sorted(settled, key=len, reverse=True))
+    return re.sub(rf"(?<!\w)(?:{words})(?!\w)(?:'s?)?", "", text)

@@ -1,7 +1,7 @@
 """Judge a query: the one function that `query`, batches, `policy check` and Python ask before anything is retrieved.
 
-First the words (`texts.py`), which need nothing loaded; where they pass, a look at the text's embedding by the text tower
-that ships (`text_look.py`). What is judged is the normalised text, and only that text is encoded.
+First the words (`texts.py`), which need nothing loaded; where they pass, a look at the text's embedding by the text
+tower that ships (`text_look.py`). What is judged is the normalised text, and only that text is encoded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from index_store.records import Embedding
 
 Embed = Callable[[str], "Embedding"]
-"""Returns the vector of a normalised text by the text tower that ships, shape (dimension,)."""
+"""Returns the vector of a text by the text tower that ships, shape (dimension,)."""
 
 CUT = f"the text is longer than {MAX_CHARACTERS:,} characters; the rest was left out"
 
@@ -52,7 +52,8 @@ class TextJudge:
     def judge(self, query: str, embed: Embed | None = None) -> Judgement:
         """Return whether a query speaks of a person under the age limit, and the text that may be encoded.
 
-        `embed` gives the vector of the shipped text tower; without it the tower is opened when the words pass.
+        `embed` gives the vector of the shipped text tower; without it the tower is opened when the words pass. It is
+        asked for the text itself, and where words were excused ("baby elephant") once more, for the rest.
 
         Raises:
             WeightsError: the tower or the look is missing, damaged, or made for another encoder.
@@ -63,8 +64,11 @@ class TextJudge:
             verdict = self._rule.check(text)
         if verdict.withheld or not text:
             return Judgement(text, verdict.withheld, verdict.reason, None, warning)
-        embedding = (embed or self._shipped_tower())(text)
-        probability = float(self._opened_look().probabilities(embedding[None])[0])
+        embed = embed or self._shipped_tower()
+        embedding = embed(text)
+        # what the words have settled, the look need not see: "baby elephant" and "no children" are near to children
+        seen = embedding if verdict.rest is None else embed(verdict.rest) if verdict.rest else None
+        probability = 0.0 if seen is None else float(self._opened_look().probabilities(seen[None])[0])
         threshold = self._policy.text_threshold
         if probability >= threshold:
             reason = f"reads like a text about a child: probability {probability:.2f} reaches {threshold:g}"

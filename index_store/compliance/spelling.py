@@ -34,8 +34,8 @@ _LONGEST = 24
 class Spelling:
     """Known word forms, and which of them a misspelled word means.
 
-    Only forms of at least `shortest` letters, and those in `short`, are found, with one letter wrong, missing, too many, or
-    two swapped.
+    Only forms of at least `shortest` letters, and those in `short`, are found, with one letter wrong, missing, too many,
+    or two swapped.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Spelling:
 
     def meant(self, word: str) -> str | None:
         """Return the listed form that an unknown word misspells, or None."""
-        if not self._shortest - 1 <= len(word) <= _LONGEST or word in self._correct:
+        if not max(4, self._shortest - 1) <= len(word) <= _LONGEST or word in self._correct:
             return None
         if self._one_less.isdisjoint(_one_less(word)):
             return None

@@ -66,8 +66,10 @@ def load_text_look(encoder_name: str, folder: Path = SHIPPED_WEIGHTS) -> TextLoo
     path = folder / ARRAYS_FILE
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            parts = [arrays[name].astype(np.float32) for name in ("weights", "bias", "out_weights", "out_bias")]
-            look = TextLook(*parts, slope=float(arrays["slope"]), offset=float(arrays["offset"]))
+            weights, bias, out_weights, out_bias = (
+                arrays[name].astype(np.float32) for name in ("weights", "bias", "out_weights", "out_bias")
+            )
+            look = TextLook(weights, bias, out_weights, out_bias, float(arrays["slope"]), float(arrays["offset"]))
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: missing; {_AGAIN}") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

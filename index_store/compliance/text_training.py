@@ -1,8 +1,8 @@
 """Train the look at a text's embedding: captions labelled by the words of the policy, and example texts of our own.
 
-The captions teach what texts about children look like; `example_texts.tsv` teaches what no list of words names, and, with
-harmless twins, what only sounds like it. A tenth of the photos and a fifth of the examples are left out and measured on.
-Needs the `train` extra (scikit-learn).
+The captions teach what texts about children look like; `example_texts.tsv` teaches what no list of words names, and,
+with harmless twins, what only sounds like it. A tenth of the photos and a fifth of the examples are left out and measured
+on. Needs the `train` extra (scikit-learn).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import csv
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class TextTraining:
     held_out_photos: float = 0.1
     held_out_examples: float = 0.2
     example_weight: int = 4
-    fit: NetworkFit = NetworkFit(hidden=48, input_dropout=0.1, dropout=0.3, epochs=6, batch=256)
+    fit: NetworkFit = field(default_factory=lambda: NetworkFit(48, 0.1, 0.3, epochs=6, batch=256))
     seed: int = 0
 
 

@@ -28,11 +28,16 @@ _CHUNK = re.compile(r"[^\s\"'(),.;:?&/_=~-]+")
 
 
 class TextVerdict(NamedTuple):
-    """What the rule decided about a text, and why; `grammar` tells that spaCy was asked."""
+    """What the rule decided about a text, and why; `grammar` tells that spaCy was asked.
+
+    `rest` is the text without what the words have settled: harmless phrases, excused words, ages over the limit, words of
+    other alphabets. It is for the look at the text's meaning, which knows no excuses; None where nothing was settled.
+    """
 
     withheld: bool
     reason: str
     grammar: bool = False
+    rest: str | None = None
 
 
 class TextRule:
@@ -70,9 +75,9 @@ class TextRule:
         verdict, prepared = self._look(text)
         if verdict is not None:
             return verdict
-        if not self._could_concern_a_child(prepared):
-            return TextVerdict(False, NOTHING_SEEN)
-        return self._read(prepared)
+        found = self._read(prepared) if self._could_concern_a_child(prepared) else TextVerdict(False, NOTHING_SEEN)
+        rest = self._rest(prepared if found.rest is None else found.rest)
+        return found._replace(rest=None if rest == prepared else rest)
 
     def check_by_grammar(self, text: str) -> TextVerdict:
         """Return the verdict of the long way alone; training labels and the tests of the short way use it."""
@@ -101,6 +106,15 @@ class TextRule:
             _CHUNK.sub(lambda chunk: self._as_meant(chunk.group(), latin), join_letters(seen, self.senses))
         )
         return None, WORD.sub(self._corrected, self._masked(join_hyphens(mended, self.senses)))
+
+    def _rest(self, text: str) -> str:
+        """Return a prepared text without harmless phrases, ages over the limit, and words that the look cannot read."""
+        for age in sorted(find_ages(text), key=lambda age: -age.start):
+            if age.years >= self.policy.age_limit and not age.named:
+                text = text[: age.start] + text[age.end :]
+        settled = self.policy.compounds | {MASK}
+        text = WORD.sub(lambda word: word[0] if word[0].isascii() and word[0] not in settled else "", text)
+        return " ".join(text.split())
 
     def _as_meant(self, chunk: str, among_latin: bool) -> str:
         """Return a listed word for one that is written with signs for letters, or with letters drawn out."""
@@ -168,7 +182,7 @@ def _stands_in(words: str, text: str, present: set[str]) -> bool:
 
 
 def is_gluable(form: str) -> bool:
-    """Tell whether a form is long enough to be looked for inside longer words: "lad" and "son" are parts of too many."""
+    """Tell whether a form is long enough to be looked for inside longer words; "lad" is part of too many."""
     return len(form) > 4 or form in ("girl", "baby", "kids", "boys")
 
 

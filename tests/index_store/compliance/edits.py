@@ -42,6 +42,10 @@ def inside(mark: str) -> Callable[[str, Random], str]:
     return edit
 
 
+def for_spaces(mark: str) -> Callable[[str, Random], str]:
+    return lambda text, chance: mark.join(text.split())
+
+
 def swapped(word: str, chance: Random) -> str:
     if len(word) < 4:
         return word  # of three letters and one wrong, most are other words
@@ -112,7 +116,7 @@ WORD_EDITS: dict[str, Callable[[str, Random], str]] = {
 
 TEXT_EDITS: dict[str, Callable[[str, Random], str]] = {
     **{
-        f"{mark!r} for spaces": (lambda mark: lambda text, chance: mark.join(text.split()))(mark)
+        f"{mark!r} for spaces": for_spaces(mark)
         for mark in ("+", "_", "/", "&", "!", ".", "\u2003", "\u00a0", "—", "~")
     },
     "a mark in each word": lambda text, chance: " ".join(w[0] + "\u0301" + w[1:] for w in text.split()),
