@@ -12,6 +12,7 @@ UV := $(UV_VENV)/bin/uv
 EXTRAS := --extra demo --extra train --extra raw --extra dev
 DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
+DATA_MIXED := ../shared/data/mixed_pretrain
 
 .PHONY: demo test check bench bench-scale docs wheel weights study lock clean
 
@@ -50,6 +51,7 @@ study: $(VENV)/.ready
 weights: $(VENV)/.ready
 	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --output index_store/weights/encoder
 	$(IMGSEARCH) train minors $(DATA_PRETRAIN) --output index_store/weights/minors --evaluate $(DATA)
+	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker
 
 wheel: $(VENV)/.ready

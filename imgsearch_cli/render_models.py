@@ -14,6 +14,7 @@ from imgsearch_cli.streams import say
 from imgsearch_cli.writing import render_facts, stdout_console, write_json, write_line
 
 if TYPE_CHECKING:
+    from index_store.compliance.text_training import TextLookReport
     from index_store.compliance.training import PhotoRuleReport
     from index_store.encoders.listing import ListedEncoder
     from index_store.neural.dual_writing import EncoderReport
@@ -76,6 +77,16 @@ def render_photo_rule(report: PhotoRuleReport) -> None:
             )
         stdout_console().print(table)
     say(f"wrote {report.version} for the encoder {report.encoder}")
+
+
+def render_text_look(report: TextLookReport) -> None:
+    """Write what training the look at texts found: both errors by threshold, on texts that were left out."""
+    table = Table("texts left out", "threshold", "recall", "false alarms", box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in report.rows:
+        shares = ("" if share is None else f"{share:.4f}" for share in (row.recall, row.false_alarms))
+        table.add_row(f"{row.part} ({row.texts})", f"{row.threshold:.2f}", *shares)
+    stdout_console().print(table)
+    say(f"wrote {report.version} for the encoder {report.encoder}: {report.texts} texts, {report.withheld} of a child")
 
 
 def render_training(report: TrainingReport, *, quiet: bool) -> None:

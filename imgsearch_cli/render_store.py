@@ -17,7 +17,7 @@ from index_store.places import shown_place
 if TYPE_CHECKING:
     from index_store.checking import Finding
     from index_store.compliance.decisions import Decision
-    from index_store.compliance.texts import TextVerdict
+    from index_store.compliance.judging import Judgement
     from index_store.planning import IndexPlan
     from index_store.records import IndexReport, PassedOver, Skipped, StoredPhoto, StoreStatus
 
@@ -138,7 +138,7 @@ def render_status(status: StoreStatus, output_format: str) -> None:
     render_facts(rows.items())
 
 
-def render_policy_check(verdicts: Sequence[tuple[str, TextVerdict]], output_format: str) -> None:
+def render_policy_check(verdicts: Sequence[tuple[str, Judgement]], output_format: str) -> None:
     """Write what the rule for texts decided about each text, in order."""
     if output_format == "jsonl":
         for text, verdict in verdicts:

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from index_store.compliance.decisions import HandDecisions
+from index_store.compliance.judging import CUT, TextJudge
+from index_store.compliance.normalising import normalise
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
-from index_store.compliance.texts import TextRule
 from index_store.encoders import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import PolicyError, UsageError
@@ -75,8 +75,8 @@ class Searcher:
         if self.policy.mandatory and not withhold:
             raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
         self._withhold = withhold
-        self._text_rule = TextRule(self.policy)
-        self._checking = Lock()
+        self._judge = TextJudge(self.policy)
+        self._shipped_card = encoder_card()
 
     def ask(
         self, query: str, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
@@ -89,12 +89,12 @@ class Searcher:
             UsageError: the query is blank, or a number is out of range.
             StoreError, EncoderError, WeightsError, PolicyError: something that is needed is missing or broken.
         """
-        text = " ".join(unicodedata.normalize("NFC", query).split())
+        text, cut = normalise(query)
         _check_usage(text, k, pool, min_score)
-        if self._withhold and self._speaks_of_children(text):
-            return Answer(query, notice=self.policy.notice, refused=True)
         started = time.perf_counter()
-        query_embedding = self._embed(text)
+        query_embedding = self._judged_embedding(text)
+        if query_embedding is None:
+            return Answer(query, notice=self.policy.notice, refused=True)
         embedded = time.perf_counter()
         candidates = self.store.nearest(query_embedding, max(pool, k))
         found = time.perf_counter()
@@ -112,12 +112,28 @@ class Searcher:
             reason=_nothing_found(self._matches(ranked[:k]), least, place) if not matches else "",
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated,
-            warnings=(*_doubts(text), *self._upgrade_note),
+            warnings=(*((CUT,) if cut else ()), *_doubts(text), *self._upgrade_note),
         )
 
-    def _speaks_of_children(self, text: str) -> bool:
-        with self._checking:  # spaCy is not made for several threads
-            return self._text_rule.check(text).withheld
+    def _judged_embedding(self, text: str) -> Embedding | None:
+        """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept."""
+        shipped = self._shipped_card
+        known = self._cache.get(shipped.name, text, shipped.dimension)
+
+        def by_shipped(wanted: str) -> Embedding:
+            return known if known is not None and wanted == text else self._shipped_tower.encode_texts([wanted])[0]
+
+        made = None
+        if self._withhold:
+            judgement = self._judge.judge(text, by_shipped)
+            if judgement.withheld:
+                return None
+            made = judgement.embedding
+        elif self._card.name == shipped.name:
+            made = by_shipped(text)
+        if made is not None and known is None:
+            self._cache.put(shipped.name, text, made)
+        return made if made is not None and self.store.manifest.encoder == shipped.name else self._embed(text)
 
     @once
     def store(self) -> ImageStore:
@@ -129,23 +145,30 @@ class Searcher:
     @once
     def encoder(self) -> TextEncoder:
         """The text encoder that the store was built with."""
+        if self.store.manifest.encoder == self._shipped_card.name:
+            return self._shipped_tower
         return load_text_encoder(self._store_card)
 
-    def _embed(self, text: str) -> Embedding:
-        """Return the embedding of a text, from the cache beside the index where it is there.
+    @once
+    def _shipped_tower(self) -> TextEncoder:
+        """The text tower that ships, whatever encoder the store has: the look at texts needs it.
 
-        In a fresh process the text encoder is opened while chromadb is imported: each takes about as long as the other.
+        In a fresh process it is opened while chromadb is imported: each takes about as long as the other.
         """
-        card = self._card
-        known = self._cache.get(card.name, text, card.dimension)
-        if known is None:
-            self._open_side_by_side()
-        name = self.store.manifest.encoder
-        if name != card.name:
-            known = self._cache.get(name, text, self.store.manifest.dimension)
+        if "store" in self.__dict__ or self._card.name != self._shipped_card.name:
+            return load_text_encoder()
+        with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
+            opening = aside.submit(load_text_encoder)
+            self.store  # noqa: B018 - opened and kept
+            return opening.result()
+
+    def _embed(self, text: str) -> Embedding:
+        """Return the embedding of a text by the store's encoder, from the cache beside the index where it is there."""
+        manifest = self.store.manifest
+        known = self._cache.get(manifest.encoder, text, manifest.dimension)
         if known is None:
             known = self.encoder.encode_texts([text])[0]
-            self._cache.put(name, text, known)
+            self._cache.put(manifest.encoder, text, known)
         return known
 
     @once
@@ -155,16 +178,6 @@ class Searcher:
             return ()
         count = self.store.count()
         return (f"the photos are being embedded again, {count:,} so far; 'imgsearch index' completes it",)
-
-    def _open_side_by_side(self) -> None:
-        """Open the store and meanwhile the text encoder, where neither is open; the first thread does it for all."""
-        with once.lock:
-            if "store" in self.__dict__:
-                return
-            with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
-                opening = aside.submit(load_text_encoder, self._encoder)
-                if self.store.manifest.encoder == self._card.name:
-                    self.__dict__["encoder"] = opening.result()
 
     @once
     def _cache(self) -> TextCache:

@@ -31,6 +31,7 @@ def policy() -> None:
 def check(context: click.Context, texts: tuple[str, ...], output_format: str, policy_file: Path | None) -> None:
     """Say for each TEXT whether it would be answered, and what the rule saw in it.
 
+    The words are judged first; where they pass, a look at the text's embedding decides, as for a query.
     TEXT is one argument each; '-' reads one text a line from standard input. The exit code is 3 when any text is
     withheld, 0 otherwise.
 
@@ -39,13 +40,15 @@ def check(context: click.Context, texts: tuple[str, ...], output_format: str, po
     imgsearch policy check --format jsonl - < queries.txt
     """
     from imgsearch_cli.render_store import render_policy_check
+    from index_store.compliance.judging import TextJudge
     from index_store.compliance.policy import load_policy
-    from index_store.compliance.texts import TextRule
 
-    rule = TextRule(load_policy(policy_file))
+    judge = TextJudge(load_policy(policy_file))
     lines = _lines() if "-" in texts else []
     asked = [line for text in texts for line in (lines if text == "-" else [text])]
-    verdicts = [(text, rule.check(text)) for text in asked]
+    verdicts = [(text, judge.judge(text)) for text in asked]
+    for warning in sorted({verdict.warning for _, verdict in verdicts if verdict.warning}):
+        click.echo(f"imgsearch: {warning}", err=True)
     render_policy_check(verdicts, output_format)
     if any(verdict.withheld for _, verdict in verdicts):
         context.exit(exits.NOTICE)

@@ -7,17 +7,18 @@ import click
 from imgsearch_cli.commands.train_encoder import encoder
 from imgsearch_cli.commands.train_minors import minors
 from imgsearch_cli.commands.train_reranker import reranker
+from imgsearch_cli.commands.train_text_tower import text_tower
 from imgsearch_cli.commands.train_texts import texts
 
 
 @click.group()
 def train() -> None:
-    """Train the models: encoder, its text tower alone, reranker, and the rule for photos.
+    """Train the models: encoder, its text tower alone, reranker, the rule for photos, and the look at texts.
 
     \b
     imgsearch train reranker ./with_sense --output ./my-reranker
     """
 
 
-for command in (encoder, texts, reranker, minors):
+for command in (encoder, text_tower, reranker, minors, texts):
     train.add_command(command)

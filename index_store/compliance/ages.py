@@ -27,20 +27,30 @@ _DECADES = {
 }
 # Longer words first, or "four" would be found in "fourteen".
 _UNITS, _FULL_TENS = "|".join(reversed(_NUMBERS[1:])), "|".join(_TENS)
-_NUMBER = (
-    rf"(?<![\d.,$€£])(?P<number>\d{{1,3}}(?![\d%°])|(?:(?:{_FULL_TENS})[ -]?)?(?:{_UNITS})\b|(?:{_FULL_TENS})\b)"
-)
+_NUMBER = rf"(?<![\d.,$€£])(?P<number>\d{{1,3}}(?![\d%°])|(?:(?:{_FULL_TENS})[ -]?)?(?:{_UNITS})\b|(?:{_FULL_TENS})\b)"
 _WORDS = frozenset([*_NUMBERS, *_TENS, *_PLACES])
 _ANCHORS = (
-    *("year", "month", "week", "day", "old", "age", "under", "below", "young", "turn", "less than", "not yet", "not even"),
+    *(
+        "year",
+        "month",
+        "week",
+        "day",
+        "old",
+        "age",
+        "under",
+        "below",
+        "young",
+        "turn",
+        "less than",
+        "not yet",
+        "not even",
+    ),
     *("barely", "candle", "grade", "form", "male", " of ", ",", "(", "between", "up to", "at most", "before"),
 )
 """One of these stands by every age whose number is spelled out, but for decades and what `_IS` ties to somebody."""
 
 _IS = r"(?:'s|'m|'re| is| are| was| were| am| turns| turned| turning| just turned| has turned| looks| will be| must be)"
-_HEDGES = (
-    r"(?: (?:just|only|not|yet|barely|about|almost|nearly|now|maybe|perhaps|probably|around|turning|going on|even|still))*"
-)
+_HEDGES = r"(?: (?:just|only|not|yet|barely|about|almost|nearly|now|maybe|perhaps|probably|around|turning|going on|even|still))*"
 _SOMEBODY = "(?:people|persons?|anyone|anybody|someone|somebody|players?|everyone|fans|those|nobody|no one|swimmers?)"
 _WHOSE = r"(?:his|her|their|the|my|your|our|a)"
 _END = (
@@ -107,15 +117,19 @@ def _patterns() -> tuple[list[re.Pattern[str]], list[re.Pattern[str]], list[re.P
         rf"\b(?:(?P<digits>\d{{1,3}})(?:st|nd|rd|th)|(?P<word>{ordinal}))[ -](?P<anchor>birthday|bday|b-day)",
         rf"\bin (?:his|her|their|my) (?:(?P<digits>\d{{1,3}})(?:st|nd|rd|th)|(?P<word>{ordinal})) (?P<anchor>year)(?! (?:as|of|at|in|with))",
     ]
-    return [re.compile(each) for each in exact], [re.compile(each) for each in (*upper, bare)], [
-        re.compile(each) for each in placed
-    ]
+    return (
+        [re.compile(each) for each in exact],
+        [re.compile(each) for each in (*upper, bare)],
+        [re.compile(each) for each in placed],
+    )
 
 
 @cache
 def _more_patterns() -> tuple[re.Pattern[str], ...]:
     """Return the patterns of decades, of names with an age, of school years, of births."""
-    decade = rf"\b(?P<anchor>in) (?:his|her|their|the|my|your) (?:early |mid |late |mid-)?(?P<decade>{'|'.join(_DECADES)})\b"
+    decade = (
+        rf"\b(?P<anchor>in) (?:his|her|their|the|my|your) (?:early |mid |late |mid-)?(?P<decade>{'|'.join(_DECADES)})\b"
+    )
     named = rf"\b(?P<anchor>[^\W\d]{{2,}}) ?(?:, ?|\( ?){_NUMBER}(?: years)?{_END}"
     school = (
         r"\b(?P<kind>year|yr|grade|form) ?(?P<number>\d{1,2}|"
@@ -144,7 +158,10 @@ def _could_tell_an_age(text: str) -> bool:
         or "born" in words
         or (
             any(word.removesuffix("s").removesuffix("'") in _WORDS or word in _WORDS for word in words)
-            and (any(anchor in text for anchor in _ANCHORS) or re.search(rf"\b(?:who|he|she|i|they|we){_IS}", text) is not None)
+            and (
+                any(anchor in text for anchor in _ANCHORS)
+                or re.search(rf"\b(?:who|he|she|i|they|we){_IS}", text) is not None
+            )
         )
     )
 

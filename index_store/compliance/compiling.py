@@ -13,11 +13,27 @@ from typing import Any
 
 from index_store.compliance import policy as policies
 from index_store.compliance.lemmas import english_words, inflected
-from index_store.compliance.spelling import Spelling
+from index_store.compliance.spelling import SHORT, Spelling
 from index_store.compliance.texts import is_gluable, regular_plural
+from index_store.encoders.cards import TOKENIZER_FILE
+from index_store.encoders.companions import SHIPPED
 
 # Names and slang that WordNet lacks.
-_MORE_REAL_WORDS = ["cassie", "chile", "keens", "ladie", "minot", "kidd", "ladd", "todd", "babb", "sonny", "boyfriends", "girlfriends"]
+_VOCABULARY = SHIPPED / "encoder" / TOKENIZER_FILE  # its whole words are the common ones, with names and abbreviations
+_MORE_REAL_WORDS = [
+    "cassie",
+    "chile",
+    "keens",
+    "ladie",
+    "minot",
+    "kidd",
+    "ladd",
+    "todd",
+    "babb",
+    "sonny",
+    "boyfriends",
+    "girlfriends",
+]
 _MORE_REAL_WORDS += ["childress", "childers", "babybel", "girlguides", "playboys", "showgirls"]
 
 
@@ -39,7 +55,7 @@ def compile_policy() -> dict[str, Any]:
 
 
 def _real_words_near(listed: set[str]) -> list[str]:
-    spelling = Spelling(listed, ())
+    spelling = Spelling(listed, (), short=SHORT)
     return sorted(
         word for word in _known() - listed if word.isalpha() and (spelling.meant(word) or spelling.drawn_out(word))
     )
@@ -56,6 +72,7 @@ def _words_with(listed: set[str]) -> list[str]:
 
 def _known() -> set[str]:
     words = {form for kind, word in english_words() for form in _with_endings(kind, word)} | set(_MORE_REAL_WORDS)
+    words |= json.loads(_VOCABULARY.read_bytes())["model"]["vocab"].keys()
     return {word for word in words if word.isalpha()}
 
 

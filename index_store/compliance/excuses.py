@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     from index_store.compliance.texts import TextRule
 
-_ACTS = frozenset(
-    ["sitting", "standing", "walking", "running", "drinking", "smoking", "driving", "working", "sleeping", "playing", "riding", "jumping", "waiting", "crying", "swimming", "hiding", "traveling", "travelling", "shopping", "posing", "looking", "lying", "holding", "dancing", "skating", "climbing"]
+_ACTS_TEXT = (
+    "sitting standing walking running drinking smoking driving working sleeping playing riding jumping waiting "
+    "crying swimming hiding traveling travelling shopping posing looking lying holding dancing skating climbing"
 )
+_ACTS = frozenset(_ACTS_TEXT.split())
 """What "a minor" does that no damage does."""
 
 
@@ -157,6 +159,8 @@ class Excuses:
         contexts, doc = self._contexts, token.doc
         if token.lower_ in ("one", "ones") and not any(is_in(word, contexts.people) for word in doc):
             return next((f"young of {word.text!r}" for word in doc if is_in(word, contexts.animals)), None)
+        if token.lower_ in ("suckling", "nursing") and not any(is_in(word, contexts.people) for word in doc):
+            return next((f"done by {word.text!r}" for word in doc if is_in(word, contexts.animals)), None)
         if token.lemma_ not in contexts.young_of_animals:
             return None
         for child in token.children:
@@ -167,7 +171,9 @@ class Excuses:
         before = doc[: token.i]
         animals = [word for word in before if is_in(word, contexts.animals)]
         if not animals or any(
-            is_in(word, contexts.people) or word.lower_ in self._rule.senses for word in before if not _is_mother_of(word)
+            is_in(word, contexts.people) or word.lower_ in self._rule.senses
+            for word in before
+            if not _is_mother_of(word)
         ):
             return None
         owned = any(child.dep_ == "poss" and child.pos_ == "PRON" for child in token.children)
@@ -205,6 +211,8 @@ def _is_mother_of(word: Token) -> bool:
 def _acts(word: Token) -> bool:
     """Tell whether "crossing" in "minor crossing the street" is what somebody does."""
     following = word.doc[word.i + 1] if word.i + 1 < len(word.doc) else None
-    return word.text.endswith("ing") and following is not None and (
-        following.tag_ in ("DT", "PRP$") or (following.tag_ in ("IN", "RP", "RB") and word.text in _ACTS)
+    return (
+        word.text.endswith("ing")
+        and following is not None
+        and (following.tag_ in ("DT", "PRP$") or (following.tag_ in ("IN", "RP", "RB") and word.text in _ACTS))
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from index_store.compliance.ages import Age, find_ages
@@ -37,14 +38,18 @@ class Grammar:
     def judge(self, text: str) -> TextVerdict:
         """Return the verdict on a text that `TextRule` has prepared (lower case, spelling mended)."""
         excuses: list[str] = []
-        for piece, first, last in _pieces(self._apart(text)):
+        text = self._apart(text)
+        settled: set[str] = set()
+        for piece, first, last in _pieces(text):
             for mention, excuse in self._judged(piece):
                 if not first <= mention.token.idx < last:
                     continue  # judged with the piece that holds more of its context
                 if excuse is None:
                     return TextVerdict(True, f"{mention.shown!r}: {mention.sense}", grammar=True)
                 excuses.append(f"{mention.shown!r}: {excuse}")
-        return TextVerdict(False, "; ".join(excuses[:_MAX_EXCUSES]) or NOTHING_SEEN, grammar=True)
+                settled.update((mention.token.text, mention.shown))
+        rest = _without(text, settled) if settled else None
+        return TextVerdict(False, "; ".join(excuses[:_MAX_EXCUSES]) or NOTHING_SEEN, grammar=True, rest=rest)
 
     def _judged(self, text: str) -> Iterator[tuple[Mention, str | None]]:
         doc = self._nlp(text)
@@ -75,7 +80,12 @@ class Grammar:
                 if (age.named and not self._is_a_person(token)) or (age.personal and self._is_no_person(token)):
                     continue
                 token = token if age.named or age.personal else self._owner(doc, age) or token
-                yield Mention("birthday" if age.personal else "age", token, doc.text[age.start : age.end], f"an age under {self._policy.age_limit}")
+                yield Mention(
+                    "birthday" if age.personal else "age",
+                    token,
+                    doc.text[age.start : age.end],
+                    f"an age under {self._policy.age_limit}",
+                )
 
     def _is_a_person(self, token: Token) -> bool:
         """Tell whether "Wendy" in "Wendy, 9" can be a person: a word for one, or no English word at all."""
@@ -90,7 +100,7 @@ class Grammar:
         if any(is_in(owner, contexts.animals | contexts.things | contexts.belongings) for owner in owners):
             return True
         someone = any(is_in(word, contexts.people) or word.lower_ in _PRONOUNS for word in doc)
-        return not someone and any(is_in(word, contexts.animals) for word in doc)
+        return not someone and any(is_in(word, contexts.animals) and word.tag_[0] == "N" for word in doc)
 
     def _words(self, doc: Doc) -> Iterator[Mention]:
         senses = self._rule.senses
@@ -100,8 +110,10 @@ class Grammar:
                 yield Mention("word", token, token.text, sense)
 
     def _pairs(self, doc: Doc) -> Iterator[Mention]:
-        for pair, firsts, seconds in self._rule.pairs:
+        text = " ".join(doc.text.replace("-", " ").split())
+        for pair, all_firsts, seconds in self._rule.pairs:
             modifies = pair.relation == "modifies"
+            firsts = [words for words in all_firsts if words.replace("-", " ") in text]
             for second in (token for token in doc if token.lower_ in seconds):
                 for first in (token for words in firsts for token in _sequences(doc, words)):
                     if self._describes(first, second) if modifies else 0 < abs(first.i - second.i) <= NEAR:
@@ -114,10 +126,11 @@ class Grammar:
         return first.head == second or (0 < second.i - first.i <= 3 and plain_words)
 
     def _phrases(self, doc: Doc) -> Iterator[Mention]:
-        for phrase in self._policy.withheld_phrases:
+        text = " ".join(doc.text.replace("-", " ").split())
+        for phrase in (each for each in self._policy.withheld_phrases if each.replace("-", " ") in text):
             for token in _sequences(doc, phrase):
                 yield Mention("phrase", token, phrase, "speaks of children")
-        for school in self._policy.schools.names:
+        for school in (each for each in self._policy.schools.names if each.replace("-", " ") in text):
             for token in _sequences(doc, school):
                 yield Mention("school", token, school, "a school of people under the limit")
 
@@ -167,3 +180,9 @@ def _pieces(text: str) -> Iterator[tuple[str, int, int]]:
         if is_last:
             return
         start += _PIECE - _OVERLAP
+
+
+def _without(text: str, settled: Iterable[str]) -> str:
+    """Return a text without the words, and without the 's behind them."""
+    words = "|".join(re.escape(each) for each in sorted(settled, key=len, reverse=True))
+    return re.sub(rf"(?<!\w)(?:{words})(?!\w)(?:'s?)?", "", text)

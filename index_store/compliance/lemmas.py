@@ -73,9 +73,11 @@ def inflected(lemma: str) -> list[str]:
     )
 
 
-_SMALL_WORDS = frozenset(
-    ["a", "an", "the", "my", "our", "your", "his", "her", "their", "this", "that", "these", "those", "some", "many", "with", "without", "and", "or", "of", "in", "on", "at", "by", "for", "from", "to", "is", "are"]
+_SMALL_WORDS_TEXT = (
+    "a an the my our your his her their this that these those some many with without and or of in on at by for "
+    "from to is are"
 )
+_SMALL_WORDS = frozenset(_SMALL_WORDS_TEXT.split())
 
 
 @cache
@@ -83,9 +85,15 @@ def _known_words() -> frozenset[str]:
     return frozenset(word for _, word in english_words()) | _SMALL_WORDS
 
 
-_NAMES = frozenset(
-    ["jack", "tom", "bill", "rose", "lily", "grace", "mark", "daisy", "ruby", "ivy", "violet", "hope", "faith", "joy", "dawn", "may", "june", "april", "amber", "jade", "pearl", "poppy", "iris", "hazel", "holly", "heather", "ginger", "sandy", "ray", "rob", "bob", "dick", "harry", "will", "frank", "gene", "grant", "chase", "carter", "mason", "hunter", "archer", "taylor", "tyler", "cooper", "parker", "max", "alma", "ada", "eve", "dot", "belle", "flora", "robin", "martin", "jay", "josh", "pat", "peg", "rod", "sam", "sally", "tim", "victor", "warren", "wade", "wren", "basil", "clay", "cliff", "dale", "drew", "ford", "glen", "heath", "jasper", "jean", "kit", "lance", "leo", "maria", "marina", "melody", "miles", "myrtle", "nelson", "olive", "penny", "pierce", "reed", "rich", "sage", "scarlet", "skip", "stella", "summer", "ted", "toby", "tony", "trinity", "troy", "viola", "willow"]
+_NAMES_TEXT = (
+    "jack tom bill rose lily grace mark daisy ruby ivy violet hope faith joy dawn may june april amber jade pearl "
+    "poppy iris hazel holly heather ginger sandy ray rob bob dick harry will frank gene grant chase carter mason "
+    "hunter archer taylor tyler cooper parker max alma ada eve dot belle flora robin martin jay josh pat peg rod "
+    "sam sally tim victor warren wade wren basil clay cliff dale drew ford glen heath jasper jean kit lance leo "
+    "maria marina melody miles myrtle nelson olive penny pierce reed rich sage scarlet skip stella summer ted "
+    "toby tony trinity troy viola willow"
 )
+_NAMES = frozenset(_NAMES_TEXT.split())
 """Given names that are English words too."""
 
 

@@ -2,8 +2,8 @@
 
 The encoder's tokenizer (uncased WordPiece) leaves out control and format characters and strips accents, so it reads
 words in texts in which a plain comparison of letters sees none. What `normalise` returns is the only text that the
-rule reads and that is encoded. Ordinary texts keep their words: accents that a language writes stay, and so do letters of
-other alphabets. Standard library only.
+rule reads and that is encoded. Ordinary texts keep their words: accents that a language writes stay, and so do letters
+of other alphabets. Standard library only.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _BLANKS = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 """Letters by their category, but they show nothing."""
 
 _TO_LATIN = str.maketrans(
-    "асеорхукіѕјһԁԛԝтмнвАВЕКМНОРСТХУІЅЈ" + "αβγεζικνορςτυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "օսոց",
-    "aceopxykisjhdqwtmhbABEKMHOPCTXYISJ" + "abyezikvopstuxwABEZHIKMNOPTYX" + "ounq",
+    "асеорхукіѕјһԁԛԝтмнвАВЕКМНОРСТХУІЅЈ" + "αβεζικορςτυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "օսոց",
+    "aceopxykisjhdqwtmhbABEKMHOPCTXYISJ" + "abezikopstuxwABEZHIKMNOPTYX" + "ounq",
 )
 """Letters that look like one Latin letter; those that stand for several are left to `spelling.py`."""
 _TO_CYRILLIC = str.maketrans("aceopxykmtiABCEHKMOPTXY", "асеорхукмтіАВСЕНКМОРТХУ")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NAMED_LATIN = re.compile(
-    r"(?:LATIN LETTER SMALL CAPITAL|LATIN SMALL LETTER SCRIPT|LATIN SMALL LETTER (?:ALPHA)|MODIFIER LETTER SMALL(?: CAPITAL)?"
+    r"(?:LATIN LETTER SMALL CAPITAL|LATIN SMALL LETTER SCRIPT|MODIFIER LETTER SMALL(?: CAPITAL)?"
     r"|NEGATIVE (?:SQUARED|CIRCLED) LATIN CAPITAL LETTER|TURNED LATIN SMALL LETTER)(?: ([A-Z]))?$"
 )
 
@@ -84,7 +84,7 @@ def _shown(letter: str) -> str:
 
 
 def is_foreign_mark(mark: str, base: str) -> bool:
-    """Tell whether a mark that no letter takes up means nothing there: any on a Latin letter, a general one elsewhere."""
+    """Tell whether a mark that no letter takes up means nothing: any on a Latin letter, a general one elsewhere."""
     return not base or base < "\u0250" or unicodedata.name(mark, "COMBINING").startswith(("COMBINING", "VARIATION"))
 
 

@@ -91,7 +91,8 @@ class Policy(NamedTuple):
 
     `text_threshold` is the probability from which the learned look withholds a text.
     `forms` maps every lemma to its inflected forms; `real_words` are English words one letter away from a listed form,
-    which are therefore no misspellings, and `compounds` those that hold one, such as "cowboy". `digest` changes with the file's content and is stored with every decision.
+    which are therefore no misspellings, and `compounds` those that hold one, such as "cowboy". `digest`
+    changes with the file's content and is stored with every decision.
     """
 
     age_limit: int

@@ -17,10 +17,15 @@ WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 _APOSTROPHES = str.maketrans("‘’ʼ`´′‐‑‒–—−", "''''''------")
 _LIGATURES = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th", "ё": "е", "ـ": ""})
-_NAMED = re.compile(r"LATIN (?:SMALL LETTER (?:DOTLESS |OPEN |SCRIPT |LONG |TURNED )?|LETTER SMALL CAPITAL )([A-Z])(?: WITH .*)?$")
-_SPACED_LETTERS = re.compile(r"(?<!\w)(?:[^\W\d_][ .*_-]){3,}[^\W\d_](?!\w)")
+_NAMED = re.compile(
+    r"LATIN (?:SMALL LETTER (?:DOTLESS |OPEN |SCRIPT |LONG |TURNED )?|LETTER SMALL CAPITAL )([A-Z])(?: WITH .*)?$"
+)
+_SPACED_LETTERS = re.compile(r"(?<!\w)(?:[^\W\d_][ .*_-]){2,}[^\W\d_](?!\w)")
+_MOST_SPACED = 40
+"""More single letters in a row are no words."""
 _SHORTENED_YEARS = re.compile(r"\b(\d{1,3})\s*-?\s*(?:y/o|yo|y\.o\.?|yrs?[ .-]+old|yr[ -]olds?)(?!\w)")
 
+_HYPHENED = re.compile(r"(?<![^\W\d_])[^\W\d_]+(?:-[^\W\d_]+)+")  # from the start of a word alone: linear
 _ENDINGS = "s|t|d|m|re|ve|ll|clock"
 # Each is one pass over the text: what separates words for a tokenizer separates them here.
 _SPLITS = (
@@ -38,12 +43,27 @@ _SPLITS = (
 
 
 def plain(text: str) -> str:
-    """Return a normalised text in lower case, without accents, its spaced letters joined and its words apart."""
+    """Return a normalised text in lower case, without accents, and with ages written out."""
     text = text.lower().translate(_APOSTROPHES)
     if not text.isascii():
         text = _without_accents(text)
-    text = _SPACED_LETTERS.sub(lambda run: re.sub(r"[ .*_-]", "", run.group()), text)
     return _SHORTENED_YEARS.sub(r"\1 year old", text)
+
+
+def join_letters(text: str, forms: Mapping[str, object]) -> str:
+    """Return the text with "c h i l d" as one word: a listed one, or any of four letters and more."""
+
+    def joined(match: re.Match[str]) -> str:
+        word = re.sub(r"[ .*_-]", "", match.group())
+        if len(word) > _MOST_SPACED:
+            return word
+        places = ((start, end) for start in range(len(word)) for end in range(len(word), start + 2, -1))
+        found = next(((start, end) for start, end in places if word[start:end] in forms), None)
+        if found is None:
+            return word if len(word) > 3 else match.group()
+        return " ".join(filter(None, (word[: found[0]], word[slice(*found)], word[found[1] :])))
+
+    return _SPACED_LETTERS.sub(joined, text)
 
 
 def split_words(text: str) -> str:
@@ -86,4 +106,4 @@ def join_hyphens(text: str, forms: Mapping[str, object]) -> str:
         word = match.group().replace("-", "")
         return word if word in forms else match.group()
 
-    return re.sub(r"[^\W\d_]+(?:-[^\W\d_]+)+", joined, text)
+    return _HYPHENED.sub(joined, text) if "-" in text else text

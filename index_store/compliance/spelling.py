@@ -14,7 +14,13 @@ _MEANT_BY = {
     **dict(zip("013456789", ("o", "il", "e", "a", "s", "g", "t", "b", "g"), strict=True)),
     **dict(zip("@$!|€£¥+(*", ("a", "s", "il", "il", "e", "l", "y", "t", "c", "aeiou"), strict=True)),
     # Greek and Cyrillic letters that stand for another Latin one than they look like most
-    **dict(zip("σλδμπφυγ", ("os", "l", "d", "um", "np", "f", "uy", "yg"), strict=True)),
+    **dict(
+        zip(
+            "αβεζικορςτχωσλδμπφυγην",
+            [*"abezikopstxw", "os", "l", "d", "um", "np", "f", "uy", "yg", "hn", "vn"],
+            strict=True,
+        )
+    ),
     **dict(zip("ибдлпгзсвуя", ("iun", "b", "d", "l", "pn", "gr", "z", "sc", "bv", "uy", "r"), strict=True)),
     **dict(zip("еоакмтнр", ("e", "o", "a", "k", "m", "t", "hn", "pr"), strict=True)),
 }
@@ -28,23 +34,27 @@ _LONGEST = 24
 class Spelling:
     """Known word forms, and which of them a misspelled word means.
 
-    Only forms of at least `shortest` letters are found, with one letter wrong, missing, too many, or two swapped.
+    Only forms of at least `shortest` letters, and those in `short`, are found, with one letter wrong, missing, too many,
+    or two swapped.
     """
 
-    def __init__(self, forms: Iterable[str], correct: Iterable[str], shortest: int = 5) -> None:
+    def __init__(
+        self, forms: Iterable[str], correct: Iterable[str], shortest: int = 5, short: Iterable[str] = ()
+    ) -> None:
         self._correct = frozenset(correct)
         self._all = frozenset(forms)
-        self._forms = sorted(form for form in self._all if len(form) >= shortest and form.isalpha())
+        chosen = frozenset(short) & self._all
+        self._forms = sorted(form for form in self._all if form in chosen or (len(form) >= shortest and form.isalpha()))
         self._one_less = {form[:place] + form[place + 1 :] for form in self._forms for place in range(len(form))}
         self._one_less.update(self._forms)
         self._by_length: dict[int, list[str]] = {}
         for form in sorted(self._all):
             self._by_length.setdefault(len(form), []).append(form)
-        self._shortest = shortest
+        self._shortest = min(map(len, self._forms), default=shortest)
 
     def meant(self, word: str) -> str | None:
         """Return the listed form that an unknown word misspells, or None."""
-        if not self._shortest - 1 <= len(word) <= _LONGEST or word in self._correct:
+        if not max(4, self._shortest - 1) <= len(word) <= _LONGEST or word in self._correct:
             return None
         if self._one_less.isdisjoint(_one_less(word)):
             return None
@@ -59,12 +69,15 @@ class Spelling:
             return None
         return next((form for form in _shortened(runs) if form in self._all), None)
 
-    def disguised(self, word: str) -> str | None:
-        """Return the form meant by "k1ds", "b0ys", "b@by" or "gιяl", or None; at least half must be Latin letters."""
+    def disguised(self, word: str, among_latin: bool = False) -> str | None:
+        """Return the form meant by "k1ds", "b0ys", "b@by" or "gιяl", or None; at least half must be Latin letters.
+
+        `among_latin`: the text is written in Latin letters, so that a word of none but others ("βογ") is a disguise too.
+        """
         if not 3 <= len(word) <= _LONGEST:
             return None
-        plain = sum(letter.isalpha() and is_latin(letter) for letter in word)
-        if not len(word) / 2 <= plain < len(word):
+        plain = sum(letter.isalpha() and (among_latin or is_latin(letter)) for letter in word)
+        if plain < len(word) / 2 or (word.isascii() and word.isalpha()):
             return None
         return next((form for form in self._by_length.get(len(word), ()) if _can_mean(word, form)), None)
 
@@ -97,3 +110,7 @@ def one_letter_apart(left: str, right: str) -> bool:
     left, right = left[start:], right[start:]
     swapped = left[:2] == right[1::-1] and left[2:] == right[2:] and len(left) > 1
     return left[1:] == right[1:] or left[1:] == right or left == right[1:] or swapped
+
+
+SHORT = frozenset(("girl", "boys", "kids", "baby", "teen"))
+"""Words of four letters that are so common that their misspellings are listed words too."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from index_store.compliance.ages import find_ages
 from index_store.compliance.languages import Languages
 from index_store.compliance.normalising import normalise
-from index_store.compliance.reading import WORD, join_hyphens, plain, split_words
-from index_store.compliance.spelling import Spelling
+from index_store.compliance.reading import WORD, join_hyphens, join_letters, plain, split_words
+from index_store.compliance.spelling import SHORT, Spelling
 
 if TYPE_CHECKING:
     from index_store.compliance.grammar import Grammar
@@ -28,11 +28,16 @@ _CHUNK = re.compile(r"[^\s\"'(),.;:?&/_=~-]+")
 
 
 class TextVerdict(NamedTuple):
-    """What the rule decided about a text, and why; `grammar` tells that spaCy was asked."""
+    """What the rule decided about a text, and why; `grammar` tells that spaCy was asked.
+
+    `rest` is the text without what the words have settled: harmless phrases, excused words, ages over the limit, words of
+    other alphabets. It is for the look at the text's meaning, which knows no excuses; None where nothing was settled.
+    """
 
     withheld: bool
     reason: str
     grammar: bool = False
+    rest: str | None = None
 
 
 class TextRule:
@@ -44,7 +49,7 @@ class TextRule:
             form: group.sense for group in policy.words for lemma in group.lemmas for form in self.forms(lemma)
         }
         self._gluable = {form for form in self.senses if is_gluable(form)}
-        self.phrases = (*policy.withheld_phrases, *policy.schools.names)
+        self._phrases = [phrase.replace("-", " ") for phrase in (*policy.withheld_phrases, *policy.schools.names)]
         self.pairs = [
             (
                 pair,
@@ -70,9 +75,9 @@ class TextRule:
         verdict, prepared = self._look(text)
         if verdict is not None:
             return verdict
-        if not self._could_concern_a_child(prepared):
-            return TextVerdict(False, NOTHING_SEEN)
-        return self._read(prepared)
+        found = self._read(prepared) if self._could_concern_a_child(prepared) else TextVerdict(False, NOTHING_SEEN)
+        rest = self._rest(prepared if found.rest is None else found.rest)
+        return found._replace(rest=None if rest == prepared else rest)
 
     def check_by_grammar(self, text: str) -> TextVerdict:
         """Return the verdict of the long way alone; training labels and the tests of the short way use it."""
@@ -96,19 +101,30 @@ class TextRule:
         word = self._languages.child_word(text.lower(), seen)
         if word is not None:
             return TextVerdict(True, word), seen
-        mended = split_words(_CHUNK.sub(self._as_meant, seen))
+        latin = sum(map(str.isascii, seen)) * 2 > len(seen)
+        mended = split_words(
+            _CHUNK.sub(lambda chunk: self._as_meant(chunk.group(), latin), join_letters(seen, self.senses))
+        )
         return None, WORD.sub(self._corrected, self._masked(join_hyphens(mended, self.senses)))
 
-    def _as_meant(self, match: re.Match[str]) -> str:
+    def _rest(self, text: str) -> str:
+        """Return a prepared text without harmless phrases, ages over the limit, and words that the look cannot read."""
+        for age in sorted(find_ages(text), key=lambda age: -age.start):
+            if age.years >= self.policy.age_limit and not age.named:
+                text = text[: age.start] + text[age.end :]
+        settled = self.policy.compounds | {MASK}
+        text = WORD.sub(lambda word: word[0] if word[0].isascii() and word[0] not in settled else "", text)
+        return " ".join(text.split())
+
+    def _as_meant(self, chunk: str, among_latin: bool) -> str:
         """Return a listed word for one that is written with signs for letters, or with letters drawn out."""
-        chunk = match.group()
         if chunk in self.senses:
             return chunk
         if chunk.isalpha() and chunk.isascii():
-            if chunk.endswith("z") and chunk[:-1] + "s" in self.senses:
-                return chunk[:-1] + "s"  # "kidz"
+            if chunk.endswith("z") and (chunk[:-1] in self.senses or chunk[:-1] + "s" in self.senses):
+                return chunk[:-1] if chunk[:-1] in self.senses else chunk[:-1] + "s"  # "childrenz", "kidz"
             return self._spelling.drawn_out(chunk) or chunk
-        return self._spelling.disguised(chunk) or chunk
+        return self._spelling.disguised(chunk, among_latin) or chunk
 
     def _masked(self, text: str) -> str:
         for phrase in self.policy.harmless_phrases:
@@ -127,7 +143,7 @@ class TextRule:
     @property
     def _spelling(self) -> Spelling:
         if self._spelling_made is None:
-            self._spelling_made = Spelling(self.senses, self.policy.real_words)
+            self._spelling_made = Spelling(self.senses, self.policy.real_words, short=SHORT)
         return self._spelling_made
 
     def glued(self, word: str, is_word: Callable[[str], bool]) -> tuple[str, str] | None:
@@ -148,6 +164,7 @@ class TextRule:
     def _could_concern_a_child(self, text: str) -> bool:
         words = [part for word in WORD.findall(text) for part in (word, word.partition("'")[0])]
         present = set(words)
+        unhyphened = text.replace("-", " ")
         return (
             not present.isdisjoint(self.senses)
             or any(self.glued(word, str.isascii) for word in present)
@@ -155,7 +172,7 @@ class TextRule:
                 not present.isdisjoint(seconds) and any(_stands_in(first, text, present) for first in firsts)
                 for _, firsts, seconds in self.pairs
             )
-            or any(phrase.replace("-", " ") in text.replace("-", " ") for phrase in self.phrases)
+            or any(phrase in unhyphened for phrase in self._phrases)
             or any(age.years < self.policy.age_limit for age in find_ages(text))
         )
 
@@ -165,7 +182,7 @@ def _stands_in(words: str, text: str, present: set[str]) -> bool:
 
 
 def is_gluable(form: str) -> bool:
-    """Tell whether a form is long enough to be looked for inside longer words: "lad" and "son" are parts of too many."""
+    """Tell whether a form is long enough to be looked for inside longer words; "lad" is part of too many."""
     return len(form) > 4 or form in ("girl", "baby", "kids", "boys")
 
 

@@ -121,11 +121,11 @@ def test_what_belongs_to_a_photo_is_neither_an_error_nor_counted(tmp_path, shot,
 
 
 def test_pictures_in_formats_that_are_not_read_are_counted_by_suffix(tmp_path, shot):
-    for name in ("a.jxl", "b.JXL", "c.psd", "d.svg", "movie.mkv", "notes.txt"):
+    for name in ("a.xcf", "b.XCF", "c.psd", "d.svg", "movie.mkv", "notes.txt"):
         (tmp_path / name).write_bytes(b"something else altogether")
     shot("really.jpg").rename(tmp_path / "really.psd")
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden/x.psd").write_bytes(b"something else altogether")
     found = find_photos(str(tmp_path), FindOptions(exclude=("hidden",)))
-    assert found.passed_over.formats == {".jxl": 2, ".psd": 1, ".svg": 1}
+    assert found.passed_over.formats == {".xcf": 2, ".psd": 1, ".svg": 1}
     assert [Path(photo.image_id).name for photo in found.files] == ["really.psd"]
