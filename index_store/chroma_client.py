@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _LEAST_FREE_BYTES = 1_000_000
 _LONGEST_REASON = 300
+_OLD_TEXT_CACHE = "texts.sqlite3"
+"""What earlier versions kept in the store: embeddings of queries, which say nearly as much as the queries."""
+
 _MOST_ROWS_AT_ONCE = 5_000
 
 
@@ -95,6 +98,8 @@ def open_folder(place: str) -> ClientAPI:
 
 def _keep_private(place: str) -> None:
     """Take from others what Chroma lets them read, in a store whose folder is its owner's alone."""
+    with suppress(OSError):
+        os.unlink(os.path.join(place, _OLD_TEXT_CACHE))
     with suppress(OSError):  # the folder keeps them out already
         if os.stat(place).st_mode & 0o077:
             return

@@ -22,7 +22,7 @@ from index_store.compliance.texts import TextRule
 from index_store.encoders import encoder_card, load_text_encoder
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import PolicyError, UsageError
-from index_store.places import cache_folder, default_store, is_url
+from index_store.places import cache_folder, default_store
 from index_store.records import Answer, Candidate, Match
 from index_store.text_cache import TextCache
 
@@ -124,7 +124,7 @@ class Searcher:
         return load_text_encoder(self._encoder or self.store.manifest.encoder)
 
     def _embed(self, text: str) -> Embedding:
-        """Return the embedding of a text, from the cache beside the index where it is there.
+        """Return the embedding of a text, from the cache where it is there.
 
         In a fresh process the text encoder is opened while chromadb is imported: each takes about as long as the other.
         """
@@ -145,7 +145,7 @@ class Searcher:
 
     @cached_property
     def _cache(self) -> TextCache:
-        return TextCache(cache_folder() if is_url(self._place) else Path(self._place))
+        return TextCache(cache_folder())
 
     @cached_property
     def reranker(self) -> Scorer:
