@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 _LEAST_FREE_BYTES = 1_000_000
 _LONGEST_REASON = 300
+_MOST_ROWS_AT_ONCE = 5_000
+
 _OLD_TEXT_CACHE = "texts.sqlite3"
 """What earlier versions kept in the store: embeddings of queries, which say nearly as much as the queries."""
-
-_MOST_ROWS_AT_ONCE = 5_000
 
 
 def store_exists(place: str) -> bool:
