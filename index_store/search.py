@@ -93,14 +93,14 @@ class Searcher:
         found = time.perf_counter()
         ranked = rank(query_embedding, candidates, self.reranker)
         _LOG.info("text embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
-        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), self._place, 1000 * (found - embedded))
+        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), self.store.place, 1000 * (found - embedded))
         _LOG.info("reranked by %s in %.0f ms", self.reranker.version, 1000 * (time.perf_counter() - found))
         least = self.reranker.min_score if min_score is None else min_score
         matches = self._matches([(score, candidate) for score, candidate in ranked[:k] if score >= least])
         return Answer(
             query,
             tuple(matches),
-            reason=_nothing_found(ranked, least, self._place) if not matches else "",
+            reason=_nothing_found(ranked, least, self.store.place) if not matches else "",
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated,
             warnings=_doubts(text),
@@ -115,7 +115,7 @@ class Searcher:
         """The opened store."""
         from index_store.store import open_store
 
-        return open_store(self._place, self._encoder and self._card.name, preferred=self._card.name)
+        return open_store(self._place, self._encoder and self._card.name, preferred=self._card.name, read_only=True)
 
     @cached_property
     def encoder(self) -> TextEncoder:

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from index_store.chroma_client import connect, make_folder, refuse_other_addresses, store_exists, translated
+from index_store.chroma_client import (
+    batch_size,
+    connect,
+    make_folder,
+    refuse_other_addresses,
+    shown,
+    store_exists,
+    translated,
+)
 from index_store.chroma_import import NotFoundError
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
@@ -277,7 +285,7 @@ class ImageStore:
         return f"{self.manifest.encoder}:{place}"
 
     def _batch_size(self) -> int:
-        return int(self._client.get_max_batch_size())
+        return batch_size(self._client)
 
     # -- the store ---------------------------------------------------------------------------------------------------
 
@@ -297,8 +305,12 @@ class ImageStore:
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def open_store(place: str, encoder: str | None = None, preferred: str | None = None) -> ImageStore:
+def open_store(
+    place: str, encoder: str | None = None, preferred: str | None = None, *, read_only: bool = False
+) -> ImageStore:
     """Open the collection of `encoder` in an existing store; where none is named, `preferred` or the only one.
+
+    With `read_only` a store that may not be written is opened too; the caller must not write then.
 
     Raises:
         StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
@@ -308,7 +320,8 @@ def open_store(place: str, encoder: str | None = None, preferred: str | None = N
         raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
     if not store_exists(place):
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
-    client = connect(place)
+    client = connect(place, read_only=read_only)
+    place = shown(place)
     manifests = _manifests(client, place)
     if not manifests:
         raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
@@ -329,7 +342,7 @@ def encoders_in(place: str) -> list[str]:
     """Return the names of the encoders that a store was built with, sorted; empty where there is no store."""
     if not store_exists(place):
         return []
-    return sorted(_manifests(connect(place), place))
+    return sorted(_manifests(connect(place, read_only=True), shown(place)))
 
 
 def create_store(place: str, manifest: Manifest) -> ImageStore:
@@ -342,6 +355,7 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     if not is_url(place):
         make_folder(place)
     client = connect(place)
+    place = shown(place)
     known = _manifests(client, place).get(manifest.encoder)
     if known is None:
         with translated(place):

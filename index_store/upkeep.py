@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from index_store.checking import Finding, check_store, repair_store
-from index_store.chroma_client import store_exists
+from index_store.checking import Finding, check_files, check_store, repair_files, repair_store
+from index_store.chroma_client import shown, store_exists
 from index_store.compliance.decisions import Decision, decide, overrule, standing_decisions
 from index_store.compliance.policy import load_policy
 from index_store.compliance.unjudged import photo_judge
@@ -69,8 +69,8 @@ class Library:
             named = known.manifest.encoder  # a refresh goes on with the encoder that the store was built with
         card = encoder_card(named)
         rule, load_judge = photo_judge(card, policy, named=named, unjudged=self.unjudged)
-        store = known if known is not None and known.manifest.encoder == card.name else self._create()
-        with self._writing():
+        with self._writing(make=True):
+            store = known if known is not None and known.manifest.encoder == card.name else self._create()
             hidden = {photo.image_id for photo in store.withheld(policy.photo_threshold)}
             chosen, missing = _present(places, known or store)
             store.name_roots({place.name: place.path for place in chosen if place.name})
@@ -93,7 +93,7 @@ class Library:
         Raises:
             UsageError, StoreError: as `index` does.
         """
-        store = self._open() if store_exists(self.place) or not places else None
+        store = self._open(read_only=True) if store_exists(self.place) or not places else None
         chosen, missing = _present(places, store)
         stored = () if store is None or self._is_superseded(store) else store.photos()
         _, plan = plan_run(chosen, stored, options or IndexOptions())
@@ -125,7 +125,7 @@ class Library:
 
     def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
         """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there."""
-        roots = [root.path for root in self._open().roots()]
+        roots = [root.path for root in self._open(read_only=True).roots()]
         return [(path, root) for path in paths for root in roots if root != path and lies_below(path, root)]
 
     def check(self, *, repair: bool = False) -> tuple[list[Finding], int]:
@@ -134,12 +134,14 @@ class Library:
         Raises:
             StoreError: there is no such store, or it cannot be read at all.
         """
-        store = self._open()
+        files = [] if is_url(self.place) or not store_exists(self.place) else check_files(self.place)
         if not repair:
-            return check_store(store), 0
+            return (files, 0) if files else (check_store(self._open(read_only=True)), 0)
         with self._writing():
+            dropped = 0 if is_url(self.place) else repair_files(self.place)
+            store = self._open()
             findings = check_store(store)
-            return findings, repair_store(store, findings)
+            return [*files, *findings], dropped + repair_store(store, findings)
 
     def withheld(self) -> list[StoredPhoto]:
         """Return the photos that the policy withholds, sorted by path.
@@ -147,7 +149,7 @@ class Library:
         Raises:
             StoreError, PolicyError: the store or the policy cannot be read.
         """
-        return self._open().withheld(load_policy(self.policy_file).photo_threshold)
+        return self._open(read_only=True).withheld(load_policy(self.policy_file).photo_threshold)
 
     def decide(self, paths: Sequence[str], *, withhold: bool, reason: str) -> int:
         """Withhold or allow by hand the photos at or below absolute `paths`, and all copies of them; return how many.
@@ -177,7 +179,7 @@ class Library:
 
     def decisions(self) -> list[Decision]:
         """Return all decisions by hand, the oldest first."""
-        return self._open().decisions()
+        return self._open(read_only=True).decisions()
 
     def status(self) -> StoreStatus:
         """Tell what the store holds and which models it is used with.
@@ -188,11 +190,11 @@ class Library:
         from index_store.relevance.cosine import load_scorer
 
         policy = load_policy(self.policy_file)
-        store = self._open()
+        store = self._open(read_only=True)
         roots = store.roots()
         name = store.manifest.encoder
         return StoreStatus(
-            store=self.place,
+            store=shown(self.place),
             schema=store.manifest.schema,
             photos=store.count(),
             withheld=len(store.withheld(policy.photo_threshold)),
@@ -210,13 +212,13 @@ class Library:
         """Whether a store's photos have to be embedded anew: its encoder came with another version."""
         return self.encoder is None and shipped_before(store.manifest.encoder)
 
-    def _writing(self) -> AbstractContextManager[None]:
+    def _writing(self, *, make: bool = False) -> AbstractContextManager[None]:
         # a server orders its writers itself, row by row
-        return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait)
+        return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make)
 
-    def _open(self) -> ImageStore:
+    def _open(self, *, read_only: bool = False) -> ImageStore:
         named = self.encoder and encoder_card(self.encoder).name
-        return open_store(self.place, named, preferred=encoder_card().name)
+        return open_store(self.place, named, preferred=encoder_card().name, read_only=read_only)
 
     def _create(self) -> ImageStore:
         card = encoder_card(self.encoder)
