@@ -24,7 +24,7 @@ Rows = NDArray[np.float32]
 
 
 def sample_queries(embeddings: Rows) -> Rows:
-    """Return queries as far from photos as texts are, one for each row of `embeddings`; unit rows, the same each time."""
+    """Return queries as far from photos as texts are, unit rows, one for each row of `embeddings`."""
     rows = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     away = np.random.default_rng(0).normal(size=rows.shape)
     away -= np.sum(away * rows, axis=1, keepdims=True) * rows
@@ -58,4 +58,4 @@ class TrueNeighbours:
             min(wanted, sum(candidate.similarity >= limit for candidate in nearest(query, wanted)))
             for query, limit in zip(self.queries, least, strict=True)
         ]
-        return sum(found) / (wanted * len(found))
+        return float(sum(found) / (wanted * len(found)))
