@@ -1,24 +1,32 @@
-"""Verify a store, row by row, and mend what can be mended: a row that is dropped is made anew by the next index run."""
+"""Verify a store, its files and its rows, and mend what can be mended: the next index run embeds what was dropped."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from index_store.database import DAMAGED_ADVICE, compact, integrity_problems
 from index_store.errors import PhotoError
 from index_store.hashing import hash_file
 from index_store.planning import lies_below
+from index_store.recall import POOL, SAMPLE, TrueNeighbours, sample_queries
 from index_store.records import PhotoFile, StoredPhoto
-from index_store.store import ImageStore
+from index_store.store import HNSW, ImageStore
+from index_store.vector_loss import lost_vectors
+from index_store.vector_repair import repair_vectors
 
 NORM_TOLERANCE = 1e-3
 """Embeddings are unit rows in float32; encoders leave errors of about 1e-6."""
 
-SAMPLE = 200
+OWN_SAMPLE = 200
 """Rows that must be found by their own embedding: an index that lost rows loses them in runs, not singly."""
+
+LEAST_RECALL = 0.97
+"""A share of the true pools below this, over a sample, is told; a sound store of 100,000 photos has .996."""
 
 _PAGE = 2_000
 
@@ -52,7 +60,8 @@ def check_store(store: ImageStore, threshold: float, *, deep: bool = False) -> l
     roots = [root.path for root in store.roots()]
     for photo in photos:
         findings += _check_files(photo, roots, deep=deep)
-    step = max(1, len(photos) // SAMPLE)
+    truth = TrueNeighbours(_queries(store, photos))
+    step = max(1, len(photos) // OWN_SAMPLE)
     for start in range(0, len(photos), _PAGE):
         page = photos[start : start + _PAGE]
         embeddings = store.embeddings([photo.content_hash for photo in page])
@@ -63,9 +72,55 @@ def check_store(store: ImageStore, threshold: float, *, deep: bool = False) -> l
                 problem = None if _finds_itself(store, embedding) else "is not found by its own embedding"
             if problem is not None:
                 findings.append(Finding(photo.content_hash, photo.image_id, problem, True))
+        sound = [row for row in embeddings.values() if _vector_problem(row, store.manifest.dimension) is None]
+        if sound:
+            truth.add(np.stack(sound))
+    findings += _recall_problem(store, truth)
     hidden = {photo.content_hash for photo in photos if photo.verdict.withholds_at(threshold)}
     findings = [replace(each, path=None) if each.content_hash in hidden else each for each in findings]
     return sorted(findings, key=lambda finding: (finding.path or "", finding.problem))
+
+
+def _queries(store: ImageStore, photos: Sequence[StoredPhoto]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    sample = photos[:: max(1, len(photos) // SAMPLE)][:SAMPLE]
+    rows = store.embeddings([photo.content_hash for photo in sample]).values()
+    sound = [row for row in rows if _vector_problem(row, store.manifest.dimension) is None]
+    return sample_queries(np.stack(sound)) if sound else np.empty((0, store.manifest.dimension), dtype=np.float32)
+
+
+def _recall_problem(store: ImageStore, truth: TrueNeighbours) -> list[Finding]:
+    recall = truth.found_by(store.nearest)
+    if recall >= LEAST_RECALL:
+        return []
+    found = f"the search finds {100 * recall:.0f} of 100 of the photos that are nearest, by a sample of {SAMPLE}"
+    return [_of_store(store.place, f"{found}; many photos are nearly the same; --pool {10 * POOL} searches wider")]
+
+
+def _of_store(place: str, problem: str, *, mendable: bool = False) -> Finding:
+    return Finding("", place, problem, mendable)
+
+
+def check_files(place: str) -> list[Finding]:
+    """Return what is wrong with the files of a store on disk, without opening it: database and vectors."""
+    damaged = [f"{problem}; {DAMAGED_ADVICE}" for problem in integrity_problems(place)[:1]]
+    findings = [_of_store(place, problem) for problem in damaged]
+    for loss in [] if damaged else lost_vectors(place):
+        problem = f"the vectors of {loss.rows} of {loss.segment.rows} rows are lost or damaged ({loss.problem})"
+        findings.append(_of_store(place, problem, mendable=True))
+    return findings
+
+
+def repair_files(place: str) -> int:
+    """Mend the vectors of a store on disk as far as possible, and return how many rows were dropped.
+
+    The caller holds the writer's lock.
+
+    Raises:
+        StoreError: the database is damaged, or cannot be written.
+    """
+    repairs = repair_vectors(place, HNSW["max_neighbors"])
+    compact(place)
+    return sum(len(repair.dropped) for repair in repairs)
 
 
 def repair_store(store: ImageStore, findings: Sequence[Finding]) -> int:

@@ -6,12 +6,11 @@ import os
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from index_store.chroma_import import ChromaError, chromadb, own_settings
 from index_store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
 from index_store.errors import StoreError
-from index_store.places import is_url
+from index_store.places import is_url, shown_place
 from index_store.reading_copy import can_be_written, reading_copy
 from index_store.vector_loss import refuse_lost_vectors
 
@@ -22,20 +21,13 @@ _LEAST_FREE_BYTES = 1_000_000
 _LONGEST_REASON = 300
 _MOST_ROWS_AT_ONCE = 5_000
 
+_OLD_TEXT_CACHE = "texts.sqlite3"
+"""What earlier versions kept in the store: embeddings of queries, which say nearly as much as the queries."""
+
 
 def store_exists(place: str) -> bool:
     """Tell whether a folder holds a Chroma database; a server is taken to be there until it fails."""
     return is_url(place) or os.path.isfile(os.path.join(place, DATABASE_FILE))
-
-
-def shown(place: str) -> str:
-    """Return how a store is named in messages: without the user and password that an address may hold."""
-    if not is_url(place) or "@" not in place:
-        return place
-    with suppress(ValueError):
-        address = urlsplit(place)
-        return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
-    return place[: place.index("://") + 3] + place.rpartition("@")[2]
 
 
 def refuse_other_addresses(place: str) -> None:
@@ -95,6 +87,8 @@ def open_folder(place: str) -> ClientAPI:
 
 def _keep_private(place: str) -> None:
     """Take from others what Chroma lets them read, in a store whose folder is its owner's alone."""
+    with suppress(OSError):
+        os.unlink(os.path.join(place, _OLD_TEXT_CACHE))
     with suppress(OSError):  # the folder keeps them out already
         if os.stat(place).st_mode & 0o077:
             return
@@ -128,7 +122,7 @@ class translated:  # noqa: N801  (reads as a word in a with statement)
         reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
         if isinstance(error, KeyError | AttributeError | TypeError | IndexError):
             reason = f"it does not answer as a Chroma server does ({type(error).__name__}: {reason})"
-        raise StoreError(f"{shown(self._place)}: the store failed: {reason}{_advice(reason, self._place)}") from error
+        raise StoreError(f"{shown_place(self._place)}: the store failed: {reason}{_advice(reason, self._place)}") from error
 
 
 def _is_of_chroma(error: BaseException, place: str) -> bool:

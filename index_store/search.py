@@ -26,7 +26,7 @@ from index_store.encoders import EncoderCard, encoder_card, load_text_encoder, s
 from index_store.encoders.companions import RERANKER, find_companion
 from index_store.errors import PolicyError, UsageError
 from index_store.once import once
-from index_store.places import cache_folder, is_url, named_store, shown_place
+from index_store.places import cache_folder, named_store
 from index_store.records import Answer, Candidate, Match
 from index_store.text_cache import TextCache
 
@@ -100,8 +100,7 @@ class Searcher:
         found = time.perf_counter()
         ranked = rank(query_embedding, candidates, self.reranker)
         _LOG.info("text embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
-        place = shown_place(self._place)
-        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), place, 1000 * (found - embedded))
+        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), self.store.place, 1000 * (found - embedded))
         _LOG.info("reranked by %s in %.0f ms", self.reranker.version, 1000 * (time.perf_counter() - found))
         least = self.reranker.min_score if min_score is None else min_score
         near = [(score, candidate) for score, candidate in ranked[:k] if score >= least - 10**-_WITHHELD_DIGITS]
@@ -109,7 +108,7 @@ class Searcher:
         return Answer(
             query,
             tuple(matches),
-            reason=_nothing_found(self._matches(ranked[:k]), least, place) if not matches else "",
+            reason=_nothing_found(self._matches(ranked[:k]), least, self.store.place) if not matches else "",
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated,
             warnings=(*((CUT,) if cut else ()), *_doubts(text), *self._upgrade_note),
@@ -181,7 +180,7 @@ class Searcher:
 
     @once
     def _cache(self) -> TextCache:
-        return TextCache(cache_folder() if is_url(self._place) else Path(self._place))
+        return TextCache(cache_folder())
 
     @once
     def reranker(self) -> Scorer:

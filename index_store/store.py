@@ -17,13 +17,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from index_store.chroma_client import connect, make_folder, refuse_other_addresses, store_exists, translated
+from index_store.chroma_client import (
+    batch_size,
+    connect,
+    make_folder,
+    refuse_other_addresses,
+    store_exists,
+    translated,
+)
 from index_store.chroma_import import NotFoundError
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.manifest import Manifest
 from index_store.naming import Naming, kept
-from index_store.places import is_url
+from index_store.places import is_url, shown_place
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
 from index_store.rows import (
     COPIES,
@@ -320,7 +327,7 @@ class ImageStore:
                 return None
 
     def _batch_size(self) -> int:
-        return int(self._client.get_max_batch_size())
+        return batch_size(self._client)
 
     # -- the store ---------------------------------------------------------------------------------------------------
 
@@ -368,6 +375,7 @@ def open_store(
     if not store_exists(place):
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
     client = connect(place, read_only=read_only)
+    place = shown_place(place)
     manifests = _manifests(client, place)
     if not manifests:
         raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
@@ -388,7 +396,7 @@ def encoders_in(place: str) -> list[str]:
     """Return the names of the encoders that a store was built with, sorted; empty where there is no store."""
     if not store_exists(place):
         return []
-    return sorted(_manifests(connect(place, read_only=True), place))
+    return sorted(_manifests(connect(place, read_only=True), shown_place(place)))
 
 
 def create_store(place: str, manifest: Manifest) -> ImageStore:
@@ -401,6 +409,7 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     if not is_url(place):
         make_folder(place)
     client = connect(place)
+    place = shown_place(place)
     manifests = _manifests(client, place)
     known = manifests.get(manifest.encoder)
     if known is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from index_store.checking import Finding, check_store, repair_store
+from index_store.checking import Finding, check_files, check_store, repair_files, repair_store
 from index_store.chroma_client import store_exists
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
 from index_store.compliance.policy import load_policy
@@ -21,7 +21,7 @@ from index_store.hashing import hash_file
 from index_store.indexing import IndexOptions, Progress, apply_decisions, index_photos, judge_again, plan_run
 from index_store.locking import writing
 from index_store.manifest import Manifest
-from index_store.places import default_store, is_url
+from index_store.places import is_url, named_store, shown_place
 from index_store.planning import IndexPlan, lies_below
 from index_store.records import IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.roots import Place, chosen_places
@@ -53,7 +53,7 @@ class Library:
     @property
     def place(self) -> str:
         """The store's folder."""
-        return self.store or default_store()
+        return named_store(self.store)
 
     def index(
         self,
@@ -100,7 +100,7 @@ class Library:
         Raises:
             UsageError, StoreError: as `index` does.
         """
-        store = self._open() if store_exists(self.place) or not places else None
+        store = self._open(read_only=True) if store_exists(self.place) or not places else None
         roots = store.roots() if store else []
         chosen, foreign = _chosen_places(places, roots, self.place)
         stored = () if store is None or self._is_superseded(store) else store.photos()
@@ -120,7 +120,7 @@ class Library:
             UsageError: nothing is indexed at or below one of the paths; nothing was changed.
         """
         with self._writing():
-            store = self._open(to_write=True)
+            store = self._open()
             stores = [store, *store.others()]
             stored = [list(each.photos()) for each in stores]
             roots = store.roots()
@@ -138,7 +138,7 @@ class Library:
 
     def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
         """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there."""
-        roots = [root.path for root in self._open().roots()]
+        roots = [root.path for root in self._open(read_only=True).roots()]
         return [(path, root) for path in paths for root in roots if root != path and lies_below(path, root)]
 
     def check(self, *, repair: bool = False, deep: bool = False) -> tuple[list[Finding], int]:
@@ -148,12 +148,14 @@ class Library:
             StoreError: there is no such store, or it cannot be read at all.
         """
         threshold = load_policy(self.policy_file).photo_threshold
+        files = [] if is_url(self.place) or not store_exists(self.place) else check_files(self.place)
         if not repair:
-            return check_store(self._open(), threshold, deep=deep), 0
+            return (files, 0) if files else (check_store(self._open(read_only=True), threshold, deep=deep), 0)
         with self._writing():
-            store = self._open(to_write=True)
+            dropped = 0 if is_url(self.place) else repair_files(self.place)
+            store = self._open()
             findings = check_store(store, threshold, deep=deep)
-            return findings, repair_store(store, findings)
+            return [*files, *findings], dropped + repair_store(store, findings)
 
     def withheld(self) -> list[StoredPhoto]:
         """Return the photos that the policy withholds, sorted by path.
@@ -161,7 +163,7 @@ class Library:
         Raises:
             StoreError, PolicyError: the store or the policy cannot be read.
         """
-        return self._open().withheld(load_policy(self.policy_file).photo_threshold)
+        return self._open(read_only=True).withheld(load_policy(self.policy_file).photo_threshold)
 
     def decide(self, paths: Sequence[str], *, withhold: bool, reason: str) -> int:
         """Withhold or allow by hand the photos at or below absolute `paths`, and all copies of them; return how many.
@@ -174,7 +176,7 @@ class Library:
                 indexed; nothing was changed.
         """
         with self._writing():
-            store = self._open(to_write=True)
+            store = self._open()
             stores = [store, *store.others()]
             chosen = _chosen_files([photo for each in stores for photo in each.photos()], paths)
             _refuse_other_contents(chosen, withhold=withhold)
@@ -195,7 +197,7 @@ class Library:
 
     def decisions(self) -> list[Decision]:
         """Return all decisions by hand, the oldest first."""
-        return self._open().decisions()
+        return self._open(read_only=True).decisions()
 
     def status(self) -> StoreStatus:
         """Tell what the store holds and which models it is used with.
@@ -206,12 +208,12 @@ class Library:
         from index_store.relevance.cosine import load_scorer
 
         policy = load_policy(self.policy_file)
-        store = self._open()
+        store = self._open(read_only=True)
         roots = store.roots()
         name = store.manifest.encoder
         withheld = set(_paths(store.withheld(policy.photo_threshold)))
         return StoreStatus(
-            store=self.place,
+            store=shown_place(self.place),
             schema=store.manifest.schema,
             photos=store.count(),
             withheld=len(withheld),
@@ -259,9 +261,9 @@ class Library:
         # a server orders its writers itself, row by row
         return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make)
 
-    def _open(self, *, to_write: bool = False) -> ImageStore:
+    def _open(self, *, read_only: bool = False) -> ImageStore:
         named = self.encoder and encoder_card(self.encoder).name
-        return open_store(self.place, named, preferred=encoder_card().name, read_only=not to_write)
+        return open_store(self.place, named, preferred=encoder_card().name, read_only=read_only)
 
 
 def _chosen_places(

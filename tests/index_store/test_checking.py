@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_store.checking import check_store, repair_store
+from index_store.checking import check_files, check_store, repair_files, repair_store
 from index_store.indexing import index_photos
 from index_store.roots import Place
 from index_store.row_writer import IndexModels
+from index_store.store import ImageStore
+from tests.index_store.damages import DAMAGES
+from tests.index_store.vector_store import vector_folder
 
 
 @pytest.fixture
@@ -57,3 +60,31 @@ def test_a_vector_of_the_wrong_length_is_mended_by_the_next_run(store, filled, t
     repair_store(store, check_store(store, 0.5))
     assert filled().added == 1
     assert check_store(store, 0.5) == []
+
+
+def test_a_search_that_finds_too_little_is_told(store, filled, monkeypatch):
+    filled()
+    monkeypatch.setattr(store, "nearest", lambda query, pool: ImageStore.nearest(store, query, 2 if pool > 1 else 1))
+    [finding] = check_store(store, 0.5)
+    assert (finding.path, finding.mendable) == (store.place, False)
+    assert finding.problem.startswith("the search finds 50 of 100 of the photos that are nearest, by a sample of 50;")
+
+
+def test_lost_vectors_are_told_and_mended_without_opening_the_store(vectored):
+    folder = vector_folder(vectored)
+    DAMAGES["header.bin is cut"](folder)
+    DAMAGES["data_level0.bin is cut"](folder)
+    [finding] = check_files(str(vectored))
+    problem = "the vectors of 200 of 250 rows are lost or damaged (header.bin has 50 bytes, not 100)"
+    assert (finding.path, finding.problem, finding.mendable) == (str(vectored), problem, True)
+    assert repair_files(str(vectored)) == 100
+    assert check_files(str(vectored)) == []
+
+
+def test_a_damaged_database_is_told(vectored):
+    with (vectored / "chroma.sqlite3").open("r+b") as file:
+        file.seek(40_960)
+        file.write(bytes(40_960))
+    [finding] = check_files(str(vectored))
+    assert finding.problem.endswith("or move the store away and run 'imgsearch index FOLDER'")
+    assert not finding.mendable

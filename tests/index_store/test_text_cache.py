@@ -3,10 +3,15 @@ from __future__ import annotations
 import sqlite3
 
 import numpy as np
+import pytest
 
 from index_store.text_cache import CACHE_FILE, TextCache
 
 ROW = np.asarray([0.6, 0.8], dtype=np.float32)
+
+
+def rows(folder) -> list[tuple[bytes, bytes]]:
+    return sqlite3.connect(folder / CACHE_FILE).execute("SELECT key, embedding FROM texts").fetchall()
 
 
 def test_what_was_put_comes_back_for_the_same_encoder_only(tmp_path):
@@ -20,23 +25,46 @@ def test_what_was_put_comes_back_for_the_same_encoder_only(tmp_path):
 
 def test_it_stays_bounded_and_keeps_the_newest(tmp_path):
     cache = TextCache(tmp_path, max_texts=20)
-    for i in range(100):
+    for i in range(50):
         cache.put("e", f"text {i}", ROW)
         assert cache.get("e", f"text {i}", 2) is not None
-    count = sqlite3.connect(tmp_path / CACHE_FILE).execute("SELECT COUNT(*) FROM texts").fetchone()[0]
-    assert count <= 20
+    assert len(rows(tmp_path)) <= 20
 
 
-def test_texts_are_not_written_down(tmp_path):
-    TextCache(tmp_path).put("e", "a very private wish", ROW)
-    assert b"private" not in (tmp_path / CACHE_FILE).read_bytes()
+def test_neither_a_text_nor_its_embedding_is_written_down(tmp_path):
+    wishes = ["a very private wish", "a very private wisp"]
+    for wish in wishes:
+        TextCache(tmp_path).put("e", wish, np.tile(ROW, 100))
+    content = (tmp_path / CACHE_FILE).read_bytes()
+    assert b"private" not in content
+    assert ROW.tobytes() not in content
+    (_, first), (_, second) = rows(tmp_path)
+    # equal embeddings are stored as noise that has nothing in common
+    equal = np.mean(np.frombuffer(first, np.uint8) == np.frombuffer(second, np.uint8))
+    assert equal < 0.05
+    assert 100 < np.frombuffer(first, np.uint8).mean() < 155
 
 
-def test_a_damaged_or_missing_cache_is_an_empty_one(tmp_path):
-    (tmp_path / CACHE_FILE).write_bytes(b"no database" * 100)
+def test_two_caches_know_the_same_text_by_other_keys(tmp_path):
+    for name in ("one", "two"):
+        TextCache(tmp_path / name).put("e", "dog", ROW)
+    [(key, row)], [(other_key, other_row)] = rows(tmp_path / "one"), rows(tmp_path / "two")
+    assert key != other_key
+    assert row != other_row
+
+
+def test_the_file_is_its_owners_alone(tmp_path):
+    TextCache(tmp_path / "cache").put("e", "dog", ROW)
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "cache" / CACHE_FILE).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [b"no database" * 100, b""], ids=["text", "empty"])
+def test_a_damaged_or_missing_cache_is_an_empty_one(tmp_path, content):
+    (tmp_path / CACHE_FILE).write_bytes(content)
     cache = TextCache(tmp_path)
-    cache.put("e", "dog", ROW)
     assert cache.get("e", "dog", 2) is None
-    nowhere = TextCache(tmp_path / "nowhere")
+    cache.put("e", "dog", ROW)
+    nowhere = TextCache(tmp_path / CACHE_FILE / "nowhere")
     nowhere.put("e", "dog", ROW)
     assert nowhere.get("e", "dog", 2) is None
