@@ -229,9 +229,7 @@ def wait_for_rows(store: ImageStore, least: int, run: subprocess.Popen) -> int:
     return count
 
 
-@pytest.mark.parametrize(
-    "sent", [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_an_interrupted_run_leaves_a_usable_index_that_the_next_completes(imgsearch, paint, tmp_path, sent):
     total = 400
     for number in range(total):
