@@ -1,20 +1,25 @@
-# make demo: the main job on real photos.  make test: all tests.  Both start from nothing but Python 3.11, 3.12 or 3.13.
+# make demo: the main job on real photos.  make test: all tests but the slow ones.  Both start from nothing but Python 3.11, 3.12 or 3.13.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := python -m pip --disable-pip-version-check --quiet install
+LOCKED := --no-deps --require-hashes -r requirements/lock.txt
+OURSELVES := --no-deps --no-build-isolation -e .
+PYTEST := python -m pytest -n logical --maxprocesses 4 --dist worksteal
+RUNTIME_TESTS := --ignore tests/index_store/neural tests/index_store tests/imgsearch_cli tests/end_to_end/test_query.py
+VENVS := .venvs
+UV_VERSION := uv==0.13.9
+UV := $(VENVS)/uv/bin/uv
+RESOLVE := $(UV) pip compile setup.cfg --extra demo --extra train --extra raw --extra dev --quiet --no-annotate --no-header \
+  --constraint requirements/torch.txt --no-emit-package torch --no-emit-package torchvision
 IMGSEARCH := $(BIN)/imgsearch
 DEMO_STORE := .demo/store
-UV_VERSION := uv==0.13.9
-UV_VENV := .lock
-UV := $(UV_VENV)/bin/uv
-EXTRAS := --extra demo --extra train --extra raw --extra dev
 DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
 DATA_MIXED := ../shared/data/mixed_pretrain
 
-.PHONY: demo test check bench bench-scale docs wheel weights study lock clean
+.PHONY: demo test test-slow test-runtime test-latest test-lowest check bench bench-scale docs wheel weights study lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python -m tests.demo_photos ./test_images
@@ -25,7 +30,28 @@ demo: $(VENV)/.ready
 	$(IMGSEARCH) query "children playing in the park" --store $(DEMO_STORE) || test $$? -eq 3
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.ready
+	$(BIN)/$(PYTEST) -m slow
+
+# what runs without torch (indexing, queries, the policy) on another Python: make test-runtime OTHER=python3.12
+test-runtime:
+	$(OTHER) -m venv $(VENVS)/$@
+	$(VENVS)/$@/bin/$(INSTALL) $(LOCKED)
+	$(VENVS)/$@/bin/$(INSTALL) $(OURSELVES)
+	$(VENVS)/$@/bin/$(PYTEST) -m "not slow" $(RUNTIME_TESTS)
+
+# all tests with the newest and with the oldest versions that setup.cfg allows
+test-latest: RESOLUTION := highest
+test-lowest: RESOLUTION := lowest-direct
+test-latest test-lowest: $(UV)
+	$(PYTHON) -m venv --clear $(VENVS)/$@
+	$(RESOLVE) --python $(VENVS)/$@/bin/python --resolution $(RESOLUTION) --output-file $(VENVS)/$@.txt
+	$(VENVS)/$@/bin/$(INSTALL) --no-deps -r $(VENVS)/$@.txt
+	$(VENVS)/$@/bin/$(INSTALL) -r requirements/torch.txt
+	$(VENVS)/$@/bin/$(INSTALL) $(OURSELVES)
+	$(VENVS)/$@/bin/$(PYTEST)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -58,7 +84,7 @@ wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(UV_VENV) build dist test_images .demo *.egg-info
+	rm -rf $(VENV) $(VENVS) build dist test_images .demo *.egg-info
 
 # -- the environment -------------------------------------------------------------------------------------------------
 
@@ -67,15 +93,17 @@ $(BIN)/python:
 
 # what the lock names and nothing else: so --no-deps, and no build environment that is fetched beside it
 $(VENV)/.ready: requirements/lock.txt requirements/torch.txt setup.cfg pyproject.toml | $(BIN)/python
-	$(PIP) install --no-deps --require-hashes -r requirements/lock.txt
-	$(PIP) install -r requirements/torch.txt
-	$(PIP) install --no-deps --no-build-isolation -e .
+	$(BIN)/$(INSTALL) $(LOCKED)
+	$(BIN)/$(INSTALL) -r requirements/torch.txt
+	$(BIN)/$(INSTALL) $(OURSELVES)
 	touch $@
 
 # the newest versions that setup.cfg allows, for Python 3.11 to 3.13 on Linux and macOS; the index's address stays out
-lock:
-	$(PYTHON) -m venv $(UV_VENV)
-	$(UV_VENV)/bin/python -m pip --disable-pip-version-check --quiet install $(UV_VERSION)
-	$(UV) pip compile setup.cfg $(EXTRAS) --universal --python-version 3.11 --fork-strategy fewest --upgrade --quiet \
-	  --generate-hashes --no-emit-package torch --no-emit-package torchvision \
-	  --custom-compile-command "make lock" --output-file requirements/lock.txt
+lock: $(UV)
+	$(RESOLVE) --universal --python-version 3.11 --fork-strategy fewest --upgrade --generate-hashes \
+	  --annotate --header --custom-compile-command "make lock" --output-file requirements/lock.txt
+
+$(UV): Makefile
+	$(PYTHON) -m venv $(VENVS)/uv
+	$(VENVS)/uv/bin/$(INSTALL) $(UV_VERSION)
+	touch $@

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.demo_photos import main as copy_demo_photos
 
@@ -33,11 +34,14 @@ def imgsearch() -> Run:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory, imgsearch) -> Path:
-    """A folder with test_images/ and store/, the index of it."""
-    folder = tmp_path_factory.mktemp("demo")
-    copy_demo_photos(str(folder / "test_images"))
-    done = imgsearch("index", folder / "test_images", "--store", folder / "store", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    """A folder with test_images/ and store/, the index of it; all workers of pytest-xdist share one."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "demo"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "store").exists():
+            copy_demo_photos(str(folder / "test_images"))
+            done = imgsearch("index", folder / "test_images", "--store", folder / "store", cwd=folder)
+            assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -272,9 +272,9 @@ def wait_for_rows(store: ImageStore, least: int, run: subprocess.Popen) -> int:
     return count
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_an_interrupted_run_leaves_a_usable_index_that_the_next_completes(imgsearch, paint, tmp_path, sent):
-    total = 500
+    total = 400
     for number in range(total):
         paint(f"photos/{number:03}.png", size=(8 + number, 8))
     card = encoder_card(DEFAULT_ENCODER)

@@ -1,7 +1,7 @@
 """The program reports to nobody: no connection, and no file but the store, the cache folder and the output.
 
-Two watchers look on. The guard is a Python hook that refuses and records every connection; strace, where it is installed,
-sees also what compiled libraries do.
+Two watchers look on. The guard is a Python hook that refuses and records every connection. strace, where it is
+installed, sees also what compiled libraries do.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ class Watched:
         places = (self.home / "store", self.home / "tmp", *caches, Path("/dev/null"), Path("/dev/tty"))
         return tuple(map(str, places))
 
+    def is_allowed(self, path: str) -> bool:
+        return any(path == place or path.startswith(place + "/") for place in self.allowed)
+
     def run(self, *command: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
         own = {
             "HOME": str(self.home),
@@ -90,14 +93,15 @@ class Watched:
             if WRITERS.match(call) and " = -1 " not in call:
                 for folder, name in QUOTED.findall(call):
                     path = os.path.normpath(os.path.join(folder or self.home / "work", name))
-                    if not any(path == place or path.startswith(place + "/") for place in self.allowed):
+                    if not self.is_allowed(path):
                         found.add(path)
         return sorted(found)
 
     def left(self) -> list[str]:
         """Return the files in the home that are neither in the store nor in the cache folder."""
-        files = (path for path in self.home.rglob("*") if not path.is_dir() and path.parent.name != "guard")
-        return sorted(str(path) for path in files if not str(path).startswith(self.allowed) or path.parent.name == "tmp")
+        ours, temporary = self.home / "guard", self.home / "tmp"
+        files = (path for path in self.home.rglob("*") if not path.is_dir() and path.parent != ours)
+        return sorted(str(path) for path in files if path.is_relative_to(temporary) or not self.is_allowed(str(path)))
 
 
 def a_working_strace() -> str | None:

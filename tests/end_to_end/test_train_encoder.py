@@ -33,6 +33,7 @@ def own(demo: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_own_photos_make_an_encoder_out_of_the_one_that_ships(imgsearch, own, tmp_path):
     made, store = tmp_path / "made", tmp_path / "store"
     done = imgsearch("train", "encoder", own, "--output", made, "--epochs", "1", "--validation-share", "0")

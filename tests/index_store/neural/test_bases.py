@@ -155,6 +155,7 @@ def trained_card(folder: Path, photo: PhotoBase | str | None = None, text: TextB
 # -- photo bases ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_resnet18_of_torch_hubs_cache_is_trained_and_encodes(places: SimpleNamespace, tmp_path: Path) -> None:
     save_resnet18(places.torch / "hub" / "checkpoints" / RESNET_FILE)
     card = trained_card(tmp_path, photo="resnet18")

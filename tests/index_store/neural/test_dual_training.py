@@ -230,6 +230,7 @@ def test_files_of_other_towers_are_no_start(trained: Path, tmp_path: Path) -> No
         load_start(model, start)
 
 
+@pytest.mark.slow
 def test_the_exported_tower_may_look_at_larger_photos_than_training_did(tmp_path: Path) -> None:
     photo, text = tiny_bases(tmp_path)
     bases = replace(photo, index_side=SIDE + 16), text
@@ -270,6 +271,7 @@ def test_training_that_brings_nothing_writes_nothing() -> None:
         keeper.put_best_into(model)
 
 
+@pytest.mark.slow
 def test_a_better_encoder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, made = colour_data(tmp_path / "data"), tmp_path / "made"
     config = replace(TINY, validation_share=0.4)

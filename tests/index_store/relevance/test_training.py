@@ -208,6 +208,7 @@ def test_exploring_counts_by_hand(folder, cache, tmp_path):
     assert json.loads((tmp_path / "explore.json").read_text())["counts"]["texts"] == 12
 
 
+@pytest.mark.slow
 def test_a_study_row_without_weights_says_what_is_missing(folder, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
