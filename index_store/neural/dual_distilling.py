@@ -20,11 +20,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from index_store.neural.bases import BERT_MASK, BERT_SPECIAL
 from index_store.neural.dual_data import Tokens
 from index_store.neural.dual_judging import Recall, pool_all_texts, recall_at
-from index_store.neural.dual_learning import contrastive_loss, drop_words, pool_texts
+from index_store.neural.dual_learning import MAX_SCALE, contrastive_loss, drop_words, pool_texts, take_step
 from index_store.neural.dual_model import DualModel, TextTower
 from index_store.neural.dual_teaching import PhotoTexts, TeacherTraining
 
-_MAX_SCALE = 100.0
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _LOOSE_ENDS = frozenset(
     "a an the of in on at to with and or is are by for from into near next up while as its".split()  # noqa: SIM905
@@ -138,17 +137,14 @@ class TextLearning:
         texts, owner, ignored = taught.data.draw(rows, 1, generator)
         photos = taught.data.photos[rows]
         unit = self._unit(taught.texts.rows(texts))
-        factor = self._scale.exp().clamp(max=_MAX_SCALE)
+        factor = self._scale.exp().clamp(max=MAX_SCALE)
         loss = contrastive_loss(photos, unit, owner, factor, config.label_smoothing, ignored)
         if lessons := taught.lessons:
             pieces = torch.randperm(len(lessons.piece_rows), generator=generator)[: config.pieces]
             unit = torch.cat([unit, self._unit(lessons.pieces.rows(pieces))])
             wanted = torch.cat([lessons.text_rows[texts], lessons.piece_rows[pieces]])
             loss = teaching_loss(unit, wanted, photos, config.nearness) + config.contrast * loss
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        self._schedule.step()
+        take_step(loss, self._optimizer, self._schedule)
         self._average.update_parameters(self._model.text)
         self.done += 1
 

@@ -119,6 +119,22 @@ def exported_recall(
     return Recall(epoch, len(photos), *recall_at(torch.cat(texts), torch.cat(rows), owners(photos)), data)
 
 
+def exported_text_recall(
+    folder: Path, photos: Tensor, captions: Tokens, owner: Tensor, epoch: int, data: str = ""
+) -> Recall:
+    """Measure the exported text tower on photos that are embedded already."""
+    tower = _open(folder / TEXT_FILE)
+    texts = [_run_texts(tower, captions.rows(part)) for part in torch.split(torch.arange(len(captions.ids)), _BATCH)]
+    return Recall(epoch, len(photos), *recall_at(torch.cat(texts), photos, owner), data)
+
+
+@torch.no_grad()
+def text_parity(model: DualModel, captions: Tokens, folder: Path) -> dict[str, float]:
+    """Compare the exported text tower with its float original: the least and the mean cosine."""
+    exported = _run_texts(_open(folder / TEXT_FILE), captions)
+    return _least_and_mean((exported * model.text(captions.ids, captions.mask)).sum(dim=1))
+
+
 @torch.no_grad()
 def parity(
     model: DualModel, photos: Sequence[CaptionedPhoto], captions: Tokens, side: int, folder: Path

@@ -91,7 +91,13 @@ def read_parameters(path: Path, table: Mapping[str, Mapping[str, object]]) -> di
 
 
 def _arrays(graph: GraphProto) -> Arrays:
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    """Return the graph's constants by name: exporters write the same one as an initializer or as a node."""
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.name == "value":
+                arrays[node.output[0]] = numpy_helper.to_array(attribute.t)
+    return arrays
 
 
 def _places(graph: GraphProto, arrays: Arrays) -> Iterator[Place]:

@@ -23,12 +23,11 @@ from index_store.neural.dual_batches import MixedBatches, draw_captions, equal_c
 from index_store.neural.dual_config import HeadShape
 from index_store.neural.dual_data import Progress, Tokens, tokenize
 from index_store.neural.dual_files import in_parts
-from index_store.neural.dual_learning import contrastive_loss
+from index_store.neural.dual_learning import MAX_SCALE, contrastive_loss, take_step
 from index_store.neural.dual_model import Head, Heads, TextTower
 
 _TEXT_BATCH = 128
 _MAX_TOKENS = 40
-_MAX_SCALE = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +136,10 @@ def train_teacher(
         for step in range(steps):
             rows = batches.draw()
             texts, owner, ignored = data.draw(rows, 1, generator)
-            factor = scale.exp().clamp(max=_MAX_SCALE)
+            factor = scale.exp().clamp(max=MAX_SCALE)
             unit = head(features[texts].float())
             loss = contrastive_loss(data.photos[rows], unit, owner, factor, config.label_smoothing, ignored)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
+            take_step(loss, optimizer, schedule)
             progress(number * steps + step + 1, len(teacher.heads) * steps, "steps, the teacher's heads learn")
     return teacher.eval()
 

@@ -44,7 +44,7 @@ from index_store.neural.dual_data import Progress, tokenize
 from index_store.neural.dual_distilling import Lessons, TaughtTexts, TextGallery, TextLearning, TextTraining, pieces_of
 from index_store.neural.dual_export import export_text
 from index_store.neural.dual_files import in_parts
-from index_store.neural.dual_judging import owners
+from index_store.neural.dual_judging import exported_text_recall, owners, text_parity
 from index_store.neural.dual_keeping import Keeper
 from index_store.neural.dual_model import DualModel
 from index_store.neural.dual_parameters import parameter_table
@@ -59,6 +59,7 @@ from index_store.neural.text_bases import load_text_base
 from index_store.photos import open_photo
 
 _PHOTO_BATCH = 64
+_PARITY_TEXTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ def train_texts(
     galleries = [
         _gallery(each, folder, bases.own, config, progress, places.cache) for each in measured if each.validation
     ]
-    checkpoints = Checkpoints(places.checkpoints, {"data": digest_of(measured), "training": asdict(config)})
+    facts = {"data": digest_of(measured), "training": asdict(config), "start": encoder_card(str(folder)).fingerprint}
+    checkpoints = Checkpoints(places.checkpoints, {**facts, "teacher": teacher.name if teacher else None})
     kept = checkpoints.load()
     learning = _taught(sets, folder, bases, config, generator, progress, places.cache)
     keeper = Keeper(model, galleries, kept_share=0.0)
@@ -114,7 +116,7 @@ def train_texts(
     training = TextLearning(model, learning, config, generator)
     run_training(training, keeper, (config.epochs, config.batch), checkpoints, progress, kept)
     keeper.put_best_into(model)
-    return _write(model, encoder_card(str(folder)), sets, config, output, keeper, family, started)
+    return _write(model, encoder_card(str(folder)), (sets, galleries), config, output, keeper, family, started)
 
 
 def _limited(captions: CaptionSet, most: int) -> CaptionSet:
@@ -215,13 +217,15 @@ def photo_rows(photos: Sequence[CaptionedPhoto], folder: Path, progress: Progres
 def _write(
     model: DualModel,
     card: EncoderCard,
-    sets: Sequence[CaptionSet],
+    seen: tuple[Sequence[CaptionSet], Sequence[TextGallery]],
     config: TextTraining,
     output: Path,
     keeper: Keeper,
     family: str,
     started: float,
 ) -> EncoderReport:
+    """Export the text tower, measure the exported file, and put it beside the unchanged photo tower."""
+    sets, galleries = seen
     before = json.loads((card.folder / CARD_FILE).read_text(encoding="utf-8"))
     photos = [photo for each in sets for photo in each.training]
     with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
@@ -229,11 +233,23 @@ def _write(
         export_text(model.text.eval(), folder / TEXT_FILE)
         for name in (PHOTO_FILE, TOKENIZER_FILE):
             shutil.copyfile(card.folder / name, folder / name)
-        inherited = {key: value for key, value in before.items() if key not in _OWN_FACTS}
-        points = [asdict(point) for point in keeper.curve]
+        recalls = [
+            exported_text_recall(folder, each.photos, each.captions, each.owner, keeper.best_epoch, each.data)
+            for each in galleries
+        ]
+        examples = [photo.captions[0] for photo in photos[:: max(1, len(photos) // _PARITY_TEXTS)]]
+        agreement = text_parity(model, tokenize(examples, card.folder / TOKENIZER_FILE, card.max_tokens), folder)
         facts = {
-            **inherited,
-            "text_training": {**asdict(config), "photo_tower_of": card.name, "photos": len(photos), "curve": points},
+            **{key: value for key, value in before.items() if key not in _OWN_FACTS},
+            "validation": asdict(recalls[0]) if recalls else None,
+            "validation_of_others": [asdict(recall) for recall in recalls[1:]],
+            "parity_cosine": {**before["parity_cosine"], "text": agreement},
+            "text_training": {
+                **asdict(config),
+                "photo_tower_of": card.name,
+                "sets": {each.name: {"photos": len(each.training), "weight": each.weight} for each in sets},
+                "curve": [asdict(point) for point in keeper.curve],
+            },
             PARAMETERS: {
                 **before[PARAMETERS],
                 TEXT_FILE: parameter_table(folder / TEXT_FILE, model.text.state_dict()),
@@ -243,8 +259,9 @@ def _write(
         torch.save({"photo": model.photo.state_dict(), "text": model.text.state_dict()}, folder / CHECKPOINT_FILE)
         for name in (*WEIGHT_FILES, CHECKPOINT_FILE, CARD_FILE):  # the card last: it vouches for the others
             shutil.move(folder / name, output / name)
-    seconds = time.monotonic() - started
-    return EncoderReport(made.name, output, len(photos), len(captions_of(photos)), seconds, tuple(keeper.curve), (), {})
+    seconds, captions = time.monotonic() - started, len(captions_of(photos))
+    curve = tuple(keeper.curve)
+    return EncoderReport(made.name, output, len(photos), captions, seconds, curve, tuple(recalls), {"text": agreement})
 
 
 _OWN_FACTS = frozenset({"schema", "name", "fingerprint", "file_bytes", PARAMETERS})

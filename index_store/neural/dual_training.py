@@ -18,13 +18,15 @@ from typing import Any, Protocol
 import torch
 
 from index_store.encoders.captions import DataFolder
+from index_store.encoders.cards import read_card
 from index_store.neural.bases import PhotoBase, TextBase
 from index_store.neural.dual_checkpoint import Checkpoints
 from index_store.neural.dual_config import EncoderTraining
 from index_store.neural.dual_data import Progress
+from index_store.neural.dual_joint import JointTraining
 from index_store.neural.dual_judging import pool_all_photos, pool_all_texts
 from index_store.neural.dual_keeping import Keeper
-from index_store.neural.dual_learning import JointTraining, TrainingData, warm_up
+from index_store.neural.dual_learning import TrainingData, warm_up
 from index_store.neural.dual_model import DualModel, Heads, PhotoTower, TextTower, fit_reduction
 from index_store.neural.dual_sets import Material, digest_of, read_sets, read_validation
 from index_store.neural.dual_starting import load_start
@@ -86,7 +88,10 @@ def train_encoder(
     model = build_towers(photo_base, text_base, config)
     if places.start:
         load_start(model, places.start)
-    checkpoints = Checkpoints(places.checkpoints, {"data": digest_of(measured), "training": asdict(config)})
+    facts = {"data": digest_of(measured), "training": asdict(config), "bases": (photo_base.name, text_base.name)}
+    if places.start:
+        facts["start"] = read_card(places.start).fingerprint
+    checkpoints = Checkpoints(places.checkpoints, facts)
     kept = checkpoints.load()
     material = Material(model, photo_base, text_base, config, progress, places.cache)
     learning = material.to_learn_from(sets)

@@ -80,6 +80,22 @@ def test_texts_find_their_photos_and_the_photo_tower_is_the_same_file(start, tmp
     assert facts["training"] == json.loads((before / "card.json").read_text(encoding="utf-8"))["training"]
 
 
+def test_the_card_has_the_exported_files_recall_and_not_that_of_the_start(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "index_store.neural.dual_keeping.mean_total", lambda points: points[0].epoch
+    )  # the last is best
+    config = replace(TINY_TEXTS, validation_share=0.4, epochs=2)
+    made = learn(start, tmp_path / "made", monkeypatch, config, cache=tmp_path / "cache")
+    facts = json.loads((made / "card.json").read_text(encoding="utf-8"))
+    assert facts["validation"]["epoch"] == 2
+    assert facts["validation"]["data"] == "data"
+    assert facts["validation"]["gallery"] + facts["text_training"]["sets"]["data"]["photos"] == 8
+    assert facts["parity_cosine"]["text"]["least"] > 0.99
+    assert (
+        facts["parity_cosine"]["photo"] == json.loads((start / "made/card.json").read_text())["parity_cosine"]["photo"]
+    )
+
+
 def test_photos_teach_alone_where_there_is_no_teacher(start, tmp_path, monkeypatch):
     assert found(learn(start, tmp_path / "made", monkeypatch, alone=True)) == [0, 1, 2, 3]
 

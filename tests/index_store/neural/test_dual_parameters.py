@@ -49,7 +49,8 @@ def quantized(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
         helper.make_node("DequantizeLinear", ["t9", "t5"], ["e"]),
     ]
     arrays = {"t1": channels, "t2": scales, "t3": zeros, "t4": table, "t5": np.float32(0.25), "t6": np.int8(3)}
-    arrays |= {"t7": blocks, "t8": block_scales.reshape(-1), "t9": bias, "t10": plain}
+    arrays |= {"t7": blocks, "t8": block_scales.reshape(-1), "t9": bias}
+    nodes.insert(0, helper.make_node("Constant", [], ["t10"], value=numpy_helper.from_array(plain)))
     exact = {
         "convolution": (channels - zeros.astype(np.float32)[:, None]) * scales[:, None],
         "words": (table - np.float32(3)) * np.float32(0.25),
