@@ -28,7 +28,7 @@ from imgsearch_cli.escaping import printable
 from imgsearch_cli.streams import OutputError, ReaderGone, prepare_streams, say
 from index_store import __version__
 from index_store.errors import ImgsearchError
-from index_store.places import prepare_home
+from index_store.places import prepare_home, without_access
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IMGSEARCH"})
@@ -142,11 +142,11 @@ def _explain_usage(error: click.ClickException) -> None:
 def _fail(error: BaseException, line: str, debug: bool) -> int:
     if debug:
         for shown in "".join(traceback.format_exception(error)).splitlines():
-            say(shown)
+            say(without_access(shown))
     if _stands_nowhere():
         line += "; the working directory is gone: change to another folder"
     for shown in f"imgsearch: {line.removeprefix('imgsearch: ')}".split("\n"):
-        say(shown)
+        say(without_access(shown))
     return exits.ERROR
 
 
@@ -163,7 +163,7 @@ class _Escaping(logging.Formatter):
     """What is logged may quote names of files and words of servers."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name that logging calls)
-        return printable(super().formatMessage(record))
+        return printable(without_access(super().formatMessage(record)))
 
 
 def _log_to_standard_error(level: int) -> None:

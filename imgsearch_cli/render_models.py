@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from index_store.relevance.study import Study
     from index_store.relevance.training import TrainingReport
 
+_WIDE = 120
+"""Columns of a terminal from which a wide table can be read."""
+
 
 def render_encoders(encoders: Sequence[ListedEncoder], output_format: str) -> None:
     """Write what can be used as an encoder here, and what is missing for the rest."""
@@ -30,16 +33,36 @@ def render_encoders(encoders: Sequence[ListedEncoder], output_format: str) -> No
             row = {name: getattr(encoder, name) for name in encoder.__dataclass_fields__}
             write_json({**row, "usable": encoder.usable, "missing": encoder.missing or None})
         return
+    console = stdout_console()
+    console.print(_short_table(encoders) if console.width < _WIDE else _wide_table(encoders))
+
+
+def _wide_table(encoders: Sequence[ListedEncoder]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("encoder", "kind", "dimension", "reranker", "photo rule"):
-        table.add_column(column, no_wrap=column != "encoder")
+        table.add_column(column, no_wrap=column != "encoder", overflow="fold")
     table.add_column("here", overflow="fold", ratio=1)
     for encoder in encoders:
         told = [str(encoder.dimension), *("yes" if has else "no" for has in (encoder.reranker, encoder.photo_rule))]
-        here = f"needs: {encoder.missing}" if encoder.missing else f"usable, as {encoder.name}"
         cells = told if encoder.name else [""] * 3
-        table.add_row(Text(printable(encoder.encoder)), encoder.kind, *cells, Text(printable(here)))
-    stdout_console().print(table)
+        table.add_row(Text(printable(encoder.encoder)), encoder.kind, *cells, _here(encoder))
+    return table
+
+
+def _short_table(encoders: Sequence[ListedEncoder]) -> Table:
+    """Return a table for narrow terminals, with what is known of an encoder in one cell."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("encoder", overflow="fold", ratio=2)
+    table.add_column("here", overflow="fold", ratio=3)
+    for encoder in encoders:
+        has = [word for word, there in (("reranker", encoder.reranker), ("photo rule", encoder.photo_rule)) if there]
+        told = [encoder.kind, *([f"{encoder.dimension} dimensions", *has] if encoder.name else [])]
+        table.add_row(Text(printable(encoder.encoder)), Text.assemble(", ".join(told), "\n", _here(encoder)))
+    return table
+
+
+def _here(encoder: ListedEncoder) -> Text:
+    return Text(printable(f"needs: {encoder.missing}" if encoder.missing else f"usable, as {encoder.name}"))
 
 
 def render_encoder_report(report: EncoderReport) -> None:

@@ -14,6 +14,7 @@ NO_HOME = os.path.join(os.sep, "nonexistent")
 """The home of a user who has none, as Debian calls it; libraries ask for one when they are imported, and fail."""
 
 _ACCESS = re.compile(r"^([a-z][a-z0-9+.-]*:/*).*@", re.IGNORECASE | re.DOTALL)
+_ACCESS_IN_TEXT = re.compile(r"(?<=://)[^\s/?#]*@")
 _QUESTION = re.compile(r"[?#].*", re.DOTALL)
 
 
@@ -52,6 +53,11 @@ def shown_place(place: str) -> str:
     if not re.match(r"[a-z][a-z0-9+.-]*:/", place, re.IGNORECASE):
         return place
     return _QUESTION.sub("", _ACCESS.sub(r"\1***@", place))
+
+
+def without_access(text: str) -> str:
+    """Return a message without the users and passwords of the addresses in it, which other libraries quote."""
+    return _ACCESS_IN_TEXT.sub("***@", text)
 
 
 def is_there(path: str) -> bool:

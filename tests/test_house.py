@@ -34,6 +34,8 @@ DOORS = {
 
 TORCH_ROOM = "index_store/neural/"
 STANDARD_ONLY = ("index_store/errors.py", "index_store/records.py")
+STARTS_PROCESSES = {"index_store/decoding.py"}
+"""Where child processes are started; one that runs in the folder of the photos must not import from there."""
 
 
 def modules() -> list[Path]:
@@ -81,6 +83,14 @@ def test_the_library_does_not_know_the_shell(path):
 def test_records_and_errors_need_the_standard_library_only(path):
     roots = {module.split(".")[0] for module in imported(ROOT / path, at_run_time=True)}
     assert roots <= sys.stdlib_module_names
+
+
+def test_one_file_starts_child_processes():
+    libraries = {"subprocess", "multiprocessing", "pty"}
+    found = {name_of(path) for path in modules() if libraries & {module.split(".")[0] for module in imported(path)}}
+    assert found <= STARTS_PROCESSES
+    for path in modules():
+        assert "ProcessPoolExecutor" not in path.read_text(encoding="utf-8"), name_of(path)
 
 
 def test_the_library_never_prints():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -161,6 +162,32 @@ def test_a_closed_standard_output_spoils_no_file_of_a_new_store(place, imgsearch
     assert subprocess.run(["sh", "-c", command], cwd=place, check=False).returncode == 0
     done = imgsearch("check", "--store", "closed", cwd=place)
     assert (done.returncode, done.stderr) == (0, "no problems found\n")
+
+
+def test_a_pipe_that_another_program_made_non_blocking_loses_nothing(place):
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    command = [PROGRAM, *batch("-k", "12")]
+    lines = b"a rocket\n" * 60  # more than a pipe holds
+    with subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=write_end, stderr=subprocess.PIPE) as run_:
+        os.close(write_end)
+        run_.stdin.write(lines)
+        run_.stdin.close()
+        # nothing is read before the program waits: the first answer fills a part of the pipe, the last do not fit
+        while run_.poll() is None and select.select([read_end], [], [], 0)[0] == []:
+            pass
+        with open(read_end, "rb") as reader:
+            answers = reader.read().splitlines()
+        assert run_.stderr.read() == b""
+    assert (run_.returncode, len(answers)) == (0, 60)
+    assert {json.loads(line)["query"] for line in answers} == {"a rocket"}
+
+
+def test_no_message_shows_the_password_of_a_server(place, imgsearch):
+    for arguments in (query("a cat")[:-2], ("status",), ("-vv", "--debug", "status")):
+        done = imgsearch(*arguments, "--store", "http://ann:secret@127.0.0.1:9", cwd=place)
+        assert done.returncode == 2
+        assert "secret" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

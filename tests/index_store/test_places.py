@@ -7,7 +7,15 @@ import sys
 import pytest
 
 from index_store.errors import StoreError
-from index_store.places import NO_HOME, default_store, is_there, named_store, prepare_home, shown_place
+from index_store.places import (
+    NO_HOME,
+    default_store,
+    is_there,
+    named_store,
+    prepare_home,
+    shown_place,
+    without_access,
+)
 
 SHOWN = [
     ("http://user:secret@host:8000", "http://***@host:8000"),
@@ -29,6 +37,20 @@ SHOWN = [
 def test_no_message_shows_a_password(place, shown):
     assert shown_place(place) == shown
     assert "secret" not in shown
+
+
+QUOTED = [
+    ("Client error for url 'http://ann:secret@host:8000/api'", "Client error for url 'http://***@host:8000/api'"),
+    ("http://ann:s@e:cret@host failed, ask ops@corp.example", "http://***@host failed, ask ops@corp.example"),
+    ("from http://host/a to https://b:secret@c", "from http://host/a to https://***@c"),
+    ("http://host:8000/x refused mail for ann@b", "http://host:8000/x refused mail for ann@b"),
+    ("/photos/ann@home: no such file", "/photos/ann@home: no such file"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), QUOTED)
+def test_no_quoted_address_shows_a_password(text, shown):
+    assert without_access(text) == shown
 
 
 @pytest.mark.parametrize("named", ["~/photos.store", "~"])

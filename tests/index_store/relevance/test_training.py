@@ -247,7 +247,17 @@ def test_the_commands_keep_results_and_notes_apart(folder, tmp_path, monkeypatch
     assert (tmp_path / "page" / "training.html").is_file()
     measured = run.invoke(
         evaluate_command,
-        [str(folder), "--model", str(tmp_path / "model"), "--subset", "test", "--format", "jsonl", "--by-query"],
+        [
+            str(folder),
+            "--model",
+            str(tmp_path / "model"),
+            "--subset",
+            "test",
+            "--format",
+            "jsonl",
+            "--by-query",
+            "--no-policy",
+        ],
         obj={"quiet": False},
     )
     rows = [json.loads(line) for line in measured.stdout.splitlines()]
