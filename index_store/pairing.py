@@ -29,7 +29,7 @@ _SAME_SHOT = timedelta(seconds=10)
 """Phones write down for the developed picture when it was ready, some seconds after the RAW file."""
 
 _PHONE_ENDING = re.compile(r"(\.RAW-\d+)?(\.MP)?(\.COVER|\.ORIGINAL)?$")
-"""What phones add to a name: `X.RAW-01.COVER.jpg` and `X.RAW-02.ORIGINAL.dng` are one shot, as `X.MP.jpg` and `X.dng`."""
+"""What phones add to a name: `X.RAW-01.COVER.jpg` and `X.RAW-02.ORIGINAL.dng` are one, `X.MP.jpg` and `X.dng` too."""
 
 _HEAD_BYTES = 128 << 10
 _MOST_MOMENTS = 20
