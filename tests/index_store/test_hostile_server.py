@@ -13,8 +13,9 @@ import pytest
 from chromadb.api.models.Collection import Collection
 
 from index_store import server
-from index_store.chroma_client import batch_size, connect, shown, translated
+from index_store.chroma_client import batch_size, connect, translated
 from index_store.errors import StoreError
+from index_store.places import shown_place
 
 IDENTITY = {"user_id": "", "tenant": "default_tenant", "databases": ["default_database"]}
 COLLECTION = {
@@ -132,7 +133,7 @@ def test_each_bad_server_is_one_line_within_a_bounded_time(serve, way):
         connect(address)
     assert time.monotonic() - started < 10
     message = str(caught.value)
-    assert message.startswith(f"{shown(address)}: the store failed: ")
+    assert message.startswith(f"{shown_place(address)}: the store failed: ")
     assert "secret-word" not in message
     assert len(message) < 500
     assert "\n" not in message
@@ -192,16 +193,16 @@ def test_a_password_in_the_address_is_sent_and_shown_nowhere(serve, monkeypatch)
 @pytest.mark.parametrize(
     ("address", "name"),
     [
-        ("http://user:secret@host:8000", "http://host:8000"),
-        ("https://user:se@cret@host/path", "https://host/path"),
-        ("http://user@host", "http://host"),
+        ("http://user:secret@host:8000", "http://***@host:8000"),
+        ("https://user:se@cret@host/path", "https://***@host/path"),
+        ("http://user@host", "http://***@host"),
         ("http://host:8000", "http://host:8000"),
-        ("http://user:secret@[::1", "http://[::1"),
+        ("http://user:secret@[::1", "http://***@[::1"),
         ("/home/me@work/store", "/home/me@work/store"),
     ],
 )
 def test_an_address_is_named_without_its_password(address, name):
-    assert shown(address) == name
+    assert shown_place(address) == name
 
 
 @pytest.mark.parametrize("address", ["http://", "http://:8000", "http://user:secret@", "http://u:secret@host:notaport"])
