@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import logging
 import os
@@ -64,6 +65,7 @@ def run() -> NoReturn:
         sys.stderr.flush()
     except BrokenPipeError:
         code = exits.BROKEN_PIPE
+    atexit._run_exitfuncs()  # temporary folders go
     # nothing is left to save, and the teardown of the imported libraries would cost a tenth of a second
     os._exit(code)
 
