@@ -70,10 +70,13 @@ def connect(place: str, *, read_only: bool = False) -> ClientAPI:
 
             return connect_to_server(place)
         if store_exists(place):
+            writable = can_be_written(place)
+            if not writable and not read_only:
+                raise StoreError(f"{place}: cannot be written: it is read-only, or another user's")
             refuse_damaged(place)
             refuse_lost_vectors(place)
-        if read_only and not (can_be_written(place) and not _is_full(place)):
-            return open_folder(reading_copy(place))
+            if read_only and (not writable or _is_full(place)):
+                return open_folder(reading_copy(place))
         client = open_folder(place)
     if not read_only:
         _keep_private(place)

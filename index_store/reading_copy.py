@@ -6,7 +6,6 @@ The copy is a temporary folder with the database in it and links to the folders 
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import sqlite3
@@ -15,9 +14,12 @@ from contextlib import closing, suppress
 
 from index_store.database import DATABASE_FILE, reading
 from index_store.errors import StoreError
+from index_store.scratch import scratch_folder
 
 _PREFIX = "imgsearch-reading-"
 _ROOM_TO_SPARE = 4_000_000
+_COPIES: list[tempfile.TemporaryDirectory[str]] = []
+"""What is read from until the process ends."""
 
 
 def can_be_written(place: str) -> bool:
@@ -48,9 +50,9 @@ def _temporary_folder(size: int, place: str) -> str:
         with suppress(OSError):
             _remove_left_over(parent)
             if shutil.disk_usage(parent).free > size:
-                folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent)
-                atexit.register(shutil.rmtree, folder, ignore_errors=True)
-                return folder
+                folder = scratch_folder(f"{_PREFIX}{os.getpid()}-", parent)
+                _COPIES.append(folder)
+                return folder.name
     raise StoreError(
         f"{place}: can only be read, and no temporary folder has the {size / 1e6:.0f} MB for a copy of its database; "
         "name one with TMPDIR"

@@ -8,9 +8,9 @@ from weakref import WeakSet
 _FOLDERS: WeakSet[tempfile.TemporaryDirectory[str]] = WeakSet()
 
 
-def scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new folder, which goes away with the object."""
-    folder = tempfile.TemporaryDirectory(prefix="imgsearch-", ignore_cleanup_errors=True)
+def scratch_folder(prefix: str = "imgsearch-", parent: str | None = None) -> tempfile.TemporaryDirectory[str]:
+    """Return a new folder in `parent`, by default the system's place for such, which goes away with the object."""
+    folder = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
     _FOLDERS.add(folder)
     return folder
 
