@@ -66,7 +66,9 @@ def test_the_look_refuses_what_no_word_names(judge, tower):
     assert "reads like a text about a child" in judgement.reason
 
 
-@pytest.mark.parametrize("text", ["baby elephant", "kids menu of a restaurant", "a man dressed as a baby", "no kids", "Game Boy"])
+@pytest.mark.parametrize(
+    "text", ["baby elephant", "kids menu of a restaurant", "a man dressed as a baby", "no kids", "Game Boy"]
+)
 def test_excused_words_do_not_alarm_the_look(judge, tower, text):
     judgement = judge.judge(text, tower)
     assert not judgement.withheld
@@ -160,7 +162,9 @@ def test_phrases_are_judged_as_they_should_be(judge):
 PHRASES_PRECISION = 0.95
 
 
-@pytest.mark.parametrize("unit", ["the boy's bike ", "baby elephant ", "no children, ", "a b ", "7 year ", "young man, who is 40, "])
+@pytest.mark.parametrize(
+    "unit", ["the boy's bike ", "baby elephant ", "no children, ", "a b ", "7 year ", "young man, who is 40, "]
+)
 def test_twice_the_text_takes_twice_the_time_at_most(unit):
     rule = TextRule(load_policy())
     rule.check("the boy's bike")  # opens spaCy
