@@ -50,12 +50,15 @@ _ANCHORS = (
 """One of these stands by every age whose number is spelled out, but for decades and what `_IS` ties to somebody."""
 
 _IS = r"(?:'s|'m|'re| is| are| was| were| am| turns| turned| turning| just turned| has turned| looks| will be| must be)"
-_HEDGES = r"(?: (?:just|only|not|yet|barely|about|almost|nearly|now|maybe|perhaps|probably|around|turning|going on|even|still))*"
+_HEDGES = (
+    r"(?: (?:just|only|not|yet|barely|about|almost|nearly|now|maybe|perhaps|probably|around|turning|going on|even"
+    r"|still))*"
+)
 _SOMEBODY = "(?:people|persons?|anyone|anybody|someone|somebody|players?|everyone|fans|those|nobody|no one|swimmers?)"
 _WHOSE = r"(?:his|her|their|the|my|your|our|a)"
 _END = (
-    r"(?= *(?:$|[,.;:!?)]|(?:in(?! total| all| number)|on|at|with|and|or|who|that|is|are|was|were|by|near|from|beside|under|behind|"
-    r"sits|stands|plays|blows|smiles|rides|runs|jumps|poses|holds|wears|(?!evening|morning|building|string|king|ring|"
+    r"(?= *(?:$|[,.;:!?)]|(?:in(?! total| all| number)|on|at|with|and|or|who|that|is|are|was|were|by|near|from|beside|"
+    r"under|behind|sits|stands|plays|blows|smiles|rides|runs|jumps|poses|holds|wears|(?!evening|morning|building|string|king|ring|"
     r"wing|thing|spring|ceiling|swing)[a-z]{2,}ing)\b))"
 )
 """What may follow a bare number that is an age: an end, a link, or what somebody does, but no noun to count."""
@@ -64,8 +67,9 @@ _MEASURES = re.compile(
     r"weigh(?:s|t)?|speed|minutes|hours|seconds|par|size|handicap|score|items?|calories|zero|mph|km|miles|kg|gbp|usd)\b"
 )
 _SCHOOL = (
-    "(?:class(?:es|room|mates?)?|pupils?|students?|photos?|pictures?|portrait|trip|play|assembly|group|concert|lesson|camp|"
-    "teams?|choir|recital|graduation|learners?|boys|girls|maths?|reading|swimming|sports day|nativity|leavers?|outing|party)"
+    "(?:class(?:es|room|mates?)?|pupils?|students?|photos?|pictures?|portrait|trip|play|assembly|group|concert|lesson|"
+    "camp|teams?|choir|recital|graduation|learners?|boys|girls|maths?|reading|swimming|sports day|"
+    "nativity|leavers?|outing|party)"
 )
 
 
@@ -89,13 +93,16 @@ def _patterns() -> tuple[list[re.Pattern[str]], list[re.Pattern[str]], list[re.P
     """Return the patterns of exact ages, of upper ages, of ordinals; compiling costs 20 ms, so only on a hint."""
     exact = [
         rf"\b{_NUMBER}(?:\.5|½)?[ -]*(?:and a half[ -]*)?(?P<unit>year|month|week|day)s?[ -]+(?P<anchor>olds?|young)\b",
-        rf"(?<!ice )\b(?P<anchor>aged?|ages)(?: of| between| from|:)?{_HEDGES} {_NUMBER}\b(?!(?:-| )(?:minutes|hours|century))",
+        rf"(?<!ice )\b(?P<anchor>aged?|ages)(?: of| between| from|:)?{_HEDGES} {_NUMBER}\b"
+        r"(?!(?:-| )(?:minutes|hours|century))",
         rf"\b{_NUMBER}[ -](?P<unit>year|month|week|day)s? of (?P<anchor>age)\b",
-        rf"\b(?:boys?|girls?|men|man|women|woman|people|persons?|ladies|lady|somebody|someone|anyone) (?P<anchor>of) {_NUMBER}\b",
+        r"\b(?:boys?|girls?|men|man|women|woman|people|persons?|ladies|lady|somebody|someone|anyone) (?P<anchor>of) "
+        rf"{_NUMBER}\b",
         rf"\b(?P<anchor>turn(?:s|ed|ing)?) {_NUMBER}(?:{_END}| years|(?= today| tomorrow| next| this))",
         rf"\b(?P<anchor>who|he|she|i|they|we){_IS}{_HEDGES} {_NUMBER}{_END}",
         rf"\b(?P<anchor>barely|not yet|not even|nearly|almost) {_NUMBER}(?= *$| years(?: of age)? *$)",
-        rf"(?:^|[,;(] ?)(?:(?:only|just|barely|nearly|almost|about|at|maybe) )*{_NUMBER} (?P<anchor>years|yrs)(?= *(?:$|[,;)]))",
+        rf"(?:^|[,;(] ?)(?:(?:only|just|barely|nearly|almost|about|at|maybe) )*{_NUMBER} (?P<anchor>years|yrs)"
+        r"(?= *(?:$|[,;)]))",
         rf"\b(?:fe)?(?P<anchor>male),? {_NUMBER}{_END}",
         rf"\b{_NUMBER},? (?:fe)?(?P<anchor>male){_END}",
         rf"\b(?:blow\w*|birthday|cake)\b.{{0,40}}?\b{_NUMBER} (?P<anchor>candles)\b",
@@ -107,7 +114,8 @@ def _patterns() -> tuple[list[re.Pattern[str]], list[re.Pattern[str]], list[re.P
         r"\bu-?(?P<number>[5-9]|1\d)s?\b(?!\.)",
         rf"\b(?:under|below|younger than|before|less than) (?:the )?age of {_NUMBER}",
         rf"\b(?:under|younger than|less than|at most|up to|no more than) {_NUMBER} years(?= old| of age| *$|,)",
-        rf"\b{_SOMEBODY}(?: (?:who|that) (?:is|are))? (?:under|below|younger than|less than|up to|not yet) {_NUMBER}{_END}",
+        rf"\b{_SOMEBODY}(?: (?:who|that) (?:is|are))? (?:under|below|younger than|less than|up to|not yet) "
+        rf"{_NUMBER}{_END}",
         rf"\b(?:younger|(?:no|not|never) older) than {_NUMBER}{_END}",
         rf"\bbetween {_NUMBER} and \w+ (?:years|of age)\b",
     ]
@@ -115,7 +123,8 @@ def _patterns() -> tuple[list[re.Pattern[str]], list[re.Pattern[str]], list[re.P
     ordinal = "|".join(_PLACES[1:])
     placed = [
         rf"\b(?:(?P<digits>\d{{1,3}})(?:st|nd|rd|th)|(?P<word>{ordinal}))[ -](?P<anchor>birthday|bday|b-day)",
-        rf"\bin (?:his|her|their|my) (?:(?P<digits>\d{{1,3}})(?:st|nd|rd|th)|(?P<word>{ordinal})) (?P<anchor>year)(?! (?:as|of|at|in|with))",
+        rf"\bin (?:his|her|their|my) (?:(?P<digits>\d{{1,3}})(?:st|nd|rd|th)|(?P<word>{ordinal})) (?P<anchor>year)"
+        r"(?! (?:as|of|at|in|with))",
     ]
     return (
         [re.compile(each) for each in exact],
@@ -137,7 +146,10 @@ def _more_patterns() -> tuple[re.Pattern[str], ...]:
         + rf")(?:'?s)?\b(?:(?: \w+)? {_SCHOOL}\b)"
     )
     pupil = r"\b(?:in|of) (?P<kind>year|grade) (?P<number>\d{1,2}|" + "|".join(_NUMBERS[1:13]) + rf")\b{_END}"
-    born = r"\bborn (?:\w+ ){0,3}?(?:(?P<year>20\d\d)\b|(?P<ago>this (?:year|month|week|morning)|last (?:year|month|week)|yesterday|today))"
+    born = (
+        r"\bborn (?:\w+ ){0,3}?(?:(?P<year>20\d\d)\b|this (?:year|month|week|morning)|last (?:year|month|week)"
+        r"|yesterday|today)"
+    )
     return tuple(re.compile(each) for each in (decade, named, school, pupil, born))
 
 

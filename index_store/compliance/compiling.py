@@ -20,6 +20,7 @@ from index_store.encoders.companions import SHIPPED
 
 # Names and slang that WordNet lacks.
 _VOCABULARY = SHIPPED / "encoder" / TOKENIZER_FILE  # its whole words are the common ones, with names and abbreviations
+_IN_WORDS = ("boy", "kid", "teen")  # of these, "busboy", "kidney" and "teenie" are made
 _MORE_REAL_WORDS = [
     "cassie",
     "chile",
@@ -49,7 +50,9 @@ def compile_policy() -> dict[str, Any]:
         "digest": policies.digest_of(source),
         "content": content,
         "forms": forms,
-        "compounds": _words_with({form for lemma in lemmas for form in forms[lemma] if is_gluable(form)}),
+        "compounds": _words_with(
+            {form for lemma in lemmas for form in forms[lemma] if is_gluable(form) or form in _IN_WORDS}
+        ),
         "real_words": _real_words_near({form for lemma in lemmas for form in forms[lemma]}),
     }
 
@@ -66,7 +69,7 @@ def _words_with(listed: set[str]) -> list[str]:
     return sorted(
         word
         for word in _known() - listed
-        if len(word) >= 7 and any(word.startswith(form) or word.endswith(form) for form in listed)
+        if len(word) >= 6 and any(word.startswith(form) or word.endswith(form) for form in listed)
     )
 
 

@@ -19,7 +19,7 @@ _OLD_ENOUGH = "of an age over the limit"
 _PRONOUNS = frozenset(("he", "she", "his", "her", "i", "my", "who"))
 _MAX_EXCUSES = 10
 _PIECE, _OVERLAP = 60, 10
-"""Words that are read together, and how many of them the next piece reads again; so time grows with the length alone."""
+"""Words that are read together, and how many of them the next piece reads again: time grows with the length alone."""
 
 NEAR = 6
 """How many words may lie between the two words of a pair that need only stand near each other."""

@@ -54,7 +54,7 @@ def normalise(text: str) -> Normalised:
 
 
 def _plain_unicode(text: str) -> str:
-    shown = "".join(map(_shown, unicodedata.normalize("NFKD", text)))
+    shown = "".join(map(_shown, "".join(map(_decomposed, text))))
     composed = unicodedata.normalize("NFC", shown)
     kept: list[str] = []
     base = ""
@@ -65,6 +65,13 @@ def _plain_unicode(text: str) -> str:
             continue
         kept.append(letter)
     return _LETTERS.sub(lambda word: _one_alphabet(word.group()), "".join(kept))
+
+
+@lru_cache(maxsize=4096)
+def _decomposed(letter: str) -> str:
+    if unicodedata.decomposition(letter).startswith("<fraction>"):
+        return letter  # "5½" must not become "51/2"
+    return unicodedata.normalize("NFKD", letter)
 
 
 @lru_cache(maxsize=4096)

@@ -34,7 +34,7 @@ _LONGEST = 24
 class Spelling:
     """Known word forms, and which of them a misspelled word means.
 
-    Only forms of at least `shortest` letters, and those in `short`, are found, with one letter wrong, missing, too many,
+    Only forms of at least `shortest` letters, and those in `short`, are found: one letter wrong, missing, too many,
     or two swapped.
     """
 
@@ -72,7 +72,7 @@ class Spelling:
     def disguised(self, word: str, among_latin: bool = False) -> str | None:
         """Return the form meant by "k1ds", "b0ys", "b@by" or "gιяl", or None; at least half must be Latin letters.
 
-        `among_latin`: the text is written in Latin letters, so that a word of none but others ("βογ") is a disguise too.
+        `among_latin`: the text is written in Latin letters, so that a word of none ("βογ") is a disguise too.
         """
         if not 3 <= len(word) <= _LONGEST:
             return None

@@ -1,8 +1,8 @@
 """Train the look at a text's embedding: captions labelled by the words of the policy, and example texts of our own.
 
 The captions teach what texts about children look like; `example_texts.tsv` teaches what no list of words names, and,
-with harmless twins, what only sounds like it. A tenth of the photos and a fifth of the examples are left out and measured
-on. Needs the `train` extra (scikit-learn).
+with harmless twins, what only sounds like it. A tenth of the photos and a fifth of the examples are left out and
+measured on. Needs the `train` extra (scikit-learn).
 """
 
 from __future__ import annotations

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from index_store.compliance.policy import Policy
 
 NOTHING_SEEN = "no word speaks of a child"
+_EMPTY_TEXT = "a an the no not any some of in on at with without for to as like and or nor here there"
+_EMPTY_TEXT += " is are was were he she his her"
+_EMPTY = frozenset(_EMPTY_TEXT.split())
+"""What is left of "no kids here" says nothing about the photo."""
 MASK = "object"
 """What a harmless phrase is replaced by, a noun so that the grammar of the text stays."""
 
@@ -30,8 +34,8 @@ _CHUNK = re.compile(r"[^\s\"'(),.;:?&/_=~-]+")
 class TextVerdict(NamedTuple):
     """What the rule decided about a text, and why; `grammar` tells that spaCy was asked.
 
-    `rest` is the text without what the words have settled: harmless phrases, excused words, ages over the limit, words of
-    other alphabets. It is for the look at the text's meaning, which knows no excuses; None where nothing was settled.
+    `rest` is the text without what the words have settled: harmless phrases, excused words, ages over the limit, words
+    of other alphabets. It is for the look at the embedding, which knows no excuses; None where nothing was settled.
     """
 
     withheld: bool
@@ -114,7 +118,7 @@ class TextRule:
                 text = text[: age.start] + text[age.end :]
         settled = self.policy.compounds | {MASK}
         text = WORD.sub(lambda word: word[0] if word[0].isascii() and word[0] not in settled else "", text)
-        return " ".join(text.split())
+        return " ".join(text.split()) if set(WORD.findall(text)) - _EMPTY else ""
 
     def _as_meant(self, chunk: str, among_latin: bool) -> str:
         """Return a listed word for one that is written with signs for letters, or with letters drawn out."""

@@ -66,7 +66,9 @@ def test_the_look_refuses_what_no_word_names(judge, tower):
     assert "reads like a text about a child" in judgement.reason
 
 
-@pytest.mark.parametrize("text", ["baby elephant", "kids menu of a restaurant", "a man dressed as a baby", "no kids", "Game Boy"])
+@pytest.mark.parametrize(
+    "text", ["baby elephant", "kids menu of a restaurant", "a man dressed as a baby", "no kids", "Game Boy"]
+)
 def test_excused_words_do_not_alarm_the_look(judge, tower, text):
     judgement = judge.judge(text, tower)
     assert not judgement.withheld
@@ -78,7 +80,7 @@ def test_an_excused_word_hides_nothing_beside_it(judge, tower):
 
 
 def test_a_long_text_is_cut_before_it_is_judged_and_encoded(judge, tower):
-    judgement = judge.judge("dog " * 3000 + "and a girl", tower)
+    judgement = judge.judge("a dog runs on the beach, " * 500 + "and a girl", tower)
     assert judgement.warning == CUT
     assert not judgement.withheld
     assert all(len(text) <= 10_000 and "girl" not in text for text in tower.texts)
@@ -154,13 +156,12 @@ def test_phrases_are_judged_as_they_should_be(judge):
     withheld = [judge.judge(row["text"]).withheld for row in rows]
     hits = sum(found and row["withheld"] == "1" for found, row in zip(withheld, rows, strict=True))
     assert hits / sum(row["withheld"] == "1" for row in rows) >= 0.99
-    assert hits / sum(withheld) >= PHRASES_PRECISION
+    assert hits / sum(withheld) >= 0.95
 
 
-PHRASES_PRECISION = 0.95
-
-
-@pytest.mark.parametrize("unit", ["the boy's bike ", "baby elephant ", "no children, ", "a b ", "7 year ", "young man, who is 40, "])
+@pytest.mark.parametrize(
+    "unit", ["the boy's bike ", "baby elephant ", "no children, ", "a b ", "7 year ", "young man, who is 40, "]
+)
 def test_twice_the_text_takes_twice_the_time_at_most(unit):
     rule = TextRule(load_policy())
     rule.check("the boy's bike")  # opens spaCy
