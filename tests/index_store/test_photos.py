@@ -12,7 +12,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError, PhotoUnreadableError
 from index_store.finding import hash_file
-from index_store.photos import MAX_FILE_BYTES, MAX_PIXELS, open_photo
+from index_store.photos import MAX_PIXELS, open_photo
+from index_store.reading import MAX_FILE_BYTES
 
 SQUASHED = PhotoInput(side=16)
 
