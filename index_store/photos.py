@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import stat
 import threading
 import warnings
 from collections.abc import Generator
@@ -17,10 +15,8 @@ from PIL import Image, ImageFile
 
 from index_store.colour import smooth_mode, to_srgb
 from index_store.containers import HEAD_BYTES, family_of, is_cut_short, jxl_size, raw_signs
-from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
-from index_store.finding import RAW_SUFFIXES
+from index_store.errors import PhotoError
 from index_store.frames import count_of, further, has_unseen_track, is_absent, is_preview
-from index_store.hashing import MAX_FILE_BYTES, new_digest
 from index_store.metadata import (
     Metadata,
     day_and_time,
@@ -30,7 +26,8 @@ from index_store.metadata import (
     without_metadata,
 )
 from index_store.raw import NotRawError, develop
-from index_store.records import OpenedPhoto, PhotoFile
+from index_store.reading import named_like_raw, read_photo_file
+from index_store.records import OpenedPhoto
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +42,6 @@ MAX_PIXELS = 100_000_000
 LEAST_SHARE = 0.5
 """A picture that is cut short is taken from this share of its rows upwards."""
 
-NOT_A_PHOTO = "is not a photo in a format that can be read"
 CUT_SHORT = "is cut short"
 
 Image.MAX_IMAGE_PIXELS = None  # replaced by MAX_PIXELS, which looks at what would really be decoded
@@ -74,7 +70,7 @@ def open_photo(path: str, wanted: PhotoInput) -> OpenedPhoto:
     Raises:
         PhotoError: the file cannot be read or decoded, is too large, or changed while it was read.
     """
-    file, content = _read(path)
+    file, content = read_photo_file(path)
     try:
         seen = _see_any(path, content, wanted)
     except MemoryError as error:
@@ -90,35 +86,6 @@ def to_picture(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _read(path: str) -> tuple[PhotoFile, bytes]:
-    """Read a regular file that begins like a photo, and no more of it than it was long when it was opened."""
-    try:
-        # a pipe put in place of the file would block the opening
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
-            before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise PhotoError("is not a regular file")
-            if before.st_size == 0:
-                raise PhotoError("is an empty file")
-            if before.st_size > MAX_FILE_BYTES:
-                raise PhotoError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
-            head = file.read(HEAD_BYTES)
-            if family_of(head) is None and not _named_like_raw(path):
-                raise PhotoError(NOT_A_PHOTO)
-            content = head + file.read(before.st_size - len(head) + 1)
-            after = os.fstat(file.fileno())
-    except OSError as error:
-        raise PhotoUnreadableError(os_reason(error)) from error
-    if len(content) != before.st_size or after.st_mtime_ns != before.st_mtime_ns:
-        raise PhotoUnreadableError("changed while it was read; the next run takes it up")
-    content_hash = new_digest(content).hexdigest()
-    return PhotoFile(path, before.st_size, before.st_mtime_ns, content_hash), content
-
-
-def _named_like_raw(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in RAW_SUFFIXES
-
-
 def _see_any(path: str, content: bytes, wanted: PhotoInput) -> _Seen:
     """Decode by content; the name counts only where the content leaves open whether it is camera RAW."""
     family = family_of(content[:HEAD_BYTES])
@@ -128,7 +95,7 @@ def _see_any(path: str, content: bytes, wanted: PhotoInput) -> _Seen:
         signs = raw_signs(content)
         if signs == "sure":
             return _see_raw(content, wanted)
-        if signs == "maybe" or _named_like_raw(path):
+        if signs == "maybe" or named_like_raw(path):
             return _see_raw_or_tiff(content, wanted)
     return _see(content, family or "", wanted)
 
