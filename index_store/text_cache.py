@@ -34,9 +34,8 @@ class TextCache:
 
     def get(self, encoder: str, text: str, dimension: int) -> NDArray[np.float32] | None:
         """Return the embedding of shape (dimension,), or None where it is not known."""
-        with suppress(OSError):
-            if not self._path.exists():
-                return None
+        if not self._path.exists():
+            return None
         with suppress(sqlite3.Error), closing(sqlite3.connect(self._path, timeout=0.1)) as connection:
             row = connection.execute("SELECT embedding FROM texts WHERE key = ?", (_key(encoder, text),)).fetchone()
             if row is not None and len(row[0]) == 4 * dimension:
