@@ -27,7 +27,7 @@ def median_seconds(text: str) -> tuple[float, float]:
     """
     runs = []
     for _ in range(_RUNS + 1):
-        done = subprocess.run([sys.executable, "-c", _TEXTS, text], capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-P", "-c", _TEXTS, text], capture_output=True, text=True, check=True)
         runs.append(json.loads(done.stdout))
     wall, processor = zip(*runs[1:], strict=True)
     return statistics.median(wall), statistics.median(processor)
