@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,8 +111,9 @@ def test_lost_vectors_are_told_mended_and_only_what_is_lost_is_embedded_again(im
         assert "rows are lost or damaged" in done.stdout + done.stderr
     done = imgsearch("check", "--repair", "--store", store)
     assert done.returncode == 0, done.stderr
-    assert "500 rows dropped" in done.stderr
+    dropped = int(re.search(r"(\d+) rows dropped", done.stderr)[1])
+    assert 400 < dropped < 600
     done = imgsearch("index", "--store", store)
     assert done.returncode == 0
-    assert "500 embedded" in done.stderr
+    assert f"{dropped} added, {1030 - dropped} unchanged" in done.stderr
     assert imgsearch("check", "--store", store).returncode == 0
