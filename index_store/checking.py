@@ -17,7 +17,7 @@ from index_store.recall import POOL, SAMPLE, TrueNeighbours, sample_queries
 from index_store.records import PhotoFile, StoredPhoto
 from index_store.store import HNSW, ImageStore
 from index_store.vector_loss import lost_vectors
-from index_store.vector_repair import repair_vectors
+from index_store.vector_repair import repair_vectors, shrink_vectors
 
 NORM_TOLERANCE = 1e-3
 """Embeddings are unit rows in float32; encoders leave errors of about 1e-6."""
@@ -110,6 +110,16 @@ def check_files(place: str) -> list[Finding]:
     return findings
 
 
+def give_space_back(place: str) -> None:
+    """Give the space of deleted rows back to the disk where it is much; the caller holds the writer's lock.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    shrink_vectors(place, HNSW["max_neighbors"])
+    compact(place)
+
+
 def repair_files(place: str) -> int:
     """Mend the vectors of a store on disk as far as possible, and return how many rows were dropped.
 
@@ -119,7 +129,7 @@ def repair_files(place: str) -> int:
         StoreError: the database is damaged, or cannot be written.
     """
     repairs = repair_vectors(place, HNSW["max_neighbors"])
-    compact(place)
+    give_space_back(place)
     return sum(len(repair.dropped) for repair in repairs)
 
 

@@ -31,7 +31,17 @@ def store_exists(place: str) -> bool:
 
 
 def refuse_other_addresses(place: str) -> None:
-    """Take no misspelt address of a server for the name of a folder."""
+    """Raise StoreError for a name that Chroma cannot take, before a folder is made of it.
+
+    A misspelt address of a server is not taken for the name of a folder.
+    """
+    try:
+        if not place or "\0" in place:
+            raise StoreError("the store's name is empty or holds a zero byte; name a folder with --store")
+        place.encode()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(place).decode(errors="replace")
+        raise StoreError(f"{name}: Chroma takes only names in UTF-8; name another folder with --store") from error
     if "://" in place and not is_url(place):
         raise StoreError(
             f"{place.rpartition('@')[2]}: a store is a folder or a server at http://HOST:PORT or https://HOST:PORT"
@@ -85,7 +95,8 @@ def connect(place: str, *, read_only: bool = False) -> ClientAPI:
 
 def open_folder(place: str) -> ClientAPI:
     """Open the Chroma database in a folder without a look at it first; callers use `connect`."""
-    return chromadb.PersistentClient(place, settings=own_settings())
+    # a relative name such as "file:photos" would be taken for an address by SQLite
+    return chromadb.PersistentClient(os.path.abspath(place), settings=own_settings())
 
 
 def _keep_private(place: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from index_store.compliance.decisions import HandDecisions
 from index_store.decoding import decode_ahead
 from index_store.errors import PhotoUnreadableError
-from index_store.machine import paused_collector, usable_cores
+from index_store.machine import paused_collector, usable_workers
 from index_store.planning import IndexPlan, plan_changes
 from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, PhotoFile, Skipped, StoredPhoto, Verdict
 from index_store.roots import Place, Survey, survey
@@ -95,7 +95,7 @@ def apply_plan(
     skipped, notes, spoiled, kept = list(plan.skipped), list[Skipped](), set[str](), set[str]()
     total = len(plan.jobs)
     with (
-        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or usable_cores())) as outcomes,
+        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or usable_workers())) as outcomes,
         writer,
     ):
         for done, (job, outcome) in enumerate(outcomes, start=1):

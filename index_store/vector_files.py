@@ -37,10 +37,14 @@ _LARGEST_NAMES = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class VectorFolder:
-    """What one folder holds: labels by id, without those of deleted rows; `problem` where the files do not fit."""
+    """What one folder holds: labels by id, without those of deleted rows; `problem` where the files do not fit.
+
+    `rows` counts the deleted ones too, whose space Chroma keeps.
+    """
 
     labels: dict[str, int]
     problem: str | None = None
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def look_at(folder: str, dimension: int) -> VectorFolder:
         return VectorFolder({}, f"{os.path.basename(str(error.filename))} is missing")
     except (_BrokenError, OSError, ValueError) as error:
         return VectorFolder({}, str(error))
-    return VectorFolder(labels)
+    return VectorFolder(labels, rows=header.rows)
 
 
 def read_vectors(folder: str, dimension: int, max_neighbors: int) -> dict[str, NDArray[np.float32]]:

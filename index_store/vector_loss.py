@@ -139,8 +139,10 @@ def logged_ids(database: sqlite3.Connection, segment: Segment) -> set[str]:
 def _loss(segment: Segment, logged: int, seals: _Seals) -> Loss | None:
     """Return what a collection lost: files that do not fit, or fewer vectors than the database has rows."""
     marks = _marks(segment.folder)
-    if marks[FILES.index(LABELS_FILE)] is None and not (segment.rows and segment.written_to):
-        return None  # all that there is is in the log; files without labels are new ones, which Chroma does not read
+    if marks[FILES.index(LABELS_FILE)] is None:
+        # Chroma does not read files without labels: they are new, and all that there is is in the log
+        lost = segment.rows - logged
+        return Loss(segment, lost, f"{LABELS_FILE} is missing") if lost > 0 else None
     held = seals.rows(segment, marks)
     if held is None:
         found = look_at(segment.folder, segment.dimension)

@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 
 from index_store.chroma_client import batch_size, open_folder, translated
 from index_store.database import reading
-from index_store.vector_files import look_at, read_vectors
-from index_store.vector_loss import Segment, logged_ids, lost_vectors
+from index_store.vector_files import VectorFolder, look_at, read_vectors
+from index_store.vector_loss import Segment, logged_ids, lost_vectors, segments_of
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 _ASIDE = ".broken"
+_DELETED_ROWS = "its files are deleted rows for more than half"
+
+_MOST_WASTE = 5_000
+"""Deleted rows that are not worth the work: about 10 MB."""
 
 _Item = TypeVar("_Item")
 
@@ -48,12 +52,33 @@ def repair_vectors(place: str, max_neighbors: int) -> list[Repair]:
     """
     with translated(place):
         plans = [_plan(place, loss.segment, loss.problem, max_neighbors) for loss in lost_vectors(place)]
-        if not plans:
-            return []
-        client = open_folder(place)  # nothing broken is left where Chroma looks
-        done = [_carry_out(client, plan) for plan in plans]
-        for plan in plans:
-            shutil.rmtree(plan.segment.folder + _ASIDE, ignore_errors=True)
+        return _carry_out_all(place, plans)
+
+
+def shrink_vectors(place: str, max_neighbors: int) -> list[Repair]:
+    """Write the vectors anew of collections whose files are deleted rows for more than half; the caller holds the lock.
+
+    Interrupted, it leaves a store that says so, and that `repair_vectors` mends without loss.
+    """
+    with translated(place):
+        with reading(place) as database:
+            wasteful = [segment for segment in segments_of(database, place) if _is_wasteful(segment)]
+        plans = [_plan(place, segment, _DELETED_ROWS, max_neighbors) for segment in wasteful]
+        return _carry_out_all(place, plans)
+
+
+def _is_wasteful(segment: Segment) -> bool:
+    found = look_at(segment.folder, segment.dimension)
+    return found.problem is None and found.rows - len(found.labels) > max(_MOST_WASTE, len(found.labels))
+
+
+def _carry_out_all(place: str, plans: Sequence[_Plan]) -> list[Repair]:
+    if not plans:
+        return []
+    client = open_folder(place)  # nothing broken is left where Chroma looks
+    done = [_carry_out(client, plan) for plan in plans]
+    for plan in plans:
+        shutil.rmtree(plan.segment.folder + _ASIDE, ignore_errors=True)
     return done
 
 
@@ -67,8 +92,9 @@ class _Plan:
 
 def _plan(place: str, segment: Segment, problem: str, max_neighbors: int) -> _Plan:
     found = look_at(segment.folder, segment.dimension)
-    if found.problem is not None:
+    if found.problem is not None or problem == _DELETED_ROWS:
         _move_aside(segment.folder)
+        found = VectorFolder({})
     with reading(place) as database:
         rows = database.execute("SELECT embedding_id FROM embeddings WHERE segment_id = ?", (segment.metadata_segment,))
         without = {str(row[0]) for row in rows} - logged_ids(database, segment) - set(found.labels)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.unjudged import photo_judge
+from index_store.once import once
 
 if TYPE_CHECKING:
     from index_store.compliance.policy import Policy
@@ -47,11 +47,11 @@ class ShowingRule:
             verdict = photo.judged_again(self._judge(embedding[None, :])[0])
         return verdict.withholds_at(self._policy.photo_threshold)
 
-    @cached_property
+    @once
     def _rule(self) -> tuple[str, Callable[[], Callable[[Embeddings], Sequence[Verdict]]]]:
         # an encoder without a rule: all that nobody decided about by hand is withheld
         return photo_judge(self._card, self._policy, named=self._named, unjudged=not self._policy.mandatory)
 
-    @cached_property
+    @once
     def _judge(self) -> Callable[[Embeddings], Sequence[Verdict]]:
         return self._rule[1]()

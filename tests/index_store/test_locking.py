@@ -119,3 +119,24 @@ def test_eight_first_writers_at_once_all_find_one_store(tmp_path):
         writer.stdin.write("\n")
         writer.stdin.flush()
     assert [(writer.communicate()[1], writer.returncode) for writer in writers] == [("", 0)] * 8
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "a\0b", "", "htp://host:8000"])
+def test_a_name_that_chroma_cannot_take_is_refused_before_a_folder_is_made(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError) as caught:
+        writing(name, make=True).__enter__()
+    str(caught.value).encode()  # it can be printed
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file:photos", "a?mode=ro", "a%20b", ":memory:", " a ", "é"])
+def test_a_name_that_means_something_to_sqlite_is_just_a_name(tmp_path, monkeypatch, name):
+    from index_store.manifest import Manifest
+    from index_store.store import create_store, open_store
+
+    monkeypatch.chdir(tmp_path)
+    with writing(name, make=True):
+        create_store(name, Manifest("e", 4))
+    assert open_store(name).count() == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from index_store import vector_loss
 from index_store.chroma_client import connect
 from index_store.vector_loss import lost_vectors
-from index_store.vector_repair import repair_vectors
+from index_store.vector_repair import repair_vectors, shrink_vectors
 from tests.index_store import vector_store
 from tests.index_store.damages import DAMAGES
 from tests.index_store.vector_store import IN_FILES, ROWS, vector_folder
@@ -75,3 +78,31 @@ def test_an_interrupted_repair_is_done_again_with_the_same_result(vectored, monk
             repair_vectors(str(vectored), 32)
     [done] = repair_vectors(str(vectored), 32)
     assert (done.rebuilt, done.dropped) == (IN_FILES, ())
+
+
+DELETE = """
+import sys
+from index_store.chroma_import import chromadb, own_settings
+client = chromadb.PersistentClient(sys.argv[1], settings=own_settings())
+collection = client.get_collection("photos", embedding_function=None)
+collection.delete(ids=[f"row {i}" for i in range(180)])
+collection.upsert(ids=["row 249"] * 1, embeddings=[[1.0] + [0.0] * 15], metadatas=[{"number": 249}])
+"""
+
+
+def test_the_space_of_deleted_vectors_comes_back(vectored, monkeypatch):
+    monkeypatch.setattr("index_store.vector_repair._MOST_WASTE", 50)
+    assert shrink_vectors(str(vectored), 32) == []
+    subprocess.run([sys.executable, "-c", DELETE, str(vectored)], check=True)
+    before = (vector_folder(vectored) / "data_level0.bin").stat().st_size
+    [done] = shrink_vectors(str(vectored), 32)
+    assert (done.collection, done.dropped) == ("photos", ())
+    rows = connect(str(vectored)).get_collection("photos", embedding_function=None).get(include=["embeddings"])
+    assert sorted(rows["ids"]) == sorted(f"row {i}" for i in range(180, 250))
+    found = dict(zip(rows["ids"], rows["embeddings"], strict=True))
+    expected = vector_store.vectors()
+    assert np.allclose(found.pop("row 249"), [1] + [0] * 15)
+    assert all(np.allclose(vector, expected[int(row_id[4:])], atol=1e-6) for row_id, vector in found.items())
+    assert (vector_folder(vectored) / "data_level0.bin").stat().st_size < before / 1.5
+    assert lost_vectors(str(vectored)) == []
+    assert shrink_vectors(str(vectored), 32) == []
