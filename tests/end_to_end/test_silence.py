@@ -97,7 +97,7 @@ class Watched:
         return (self.home / "guard" / "calls").read_text(errors="replace").splitlines()
 
     def written(self) -> list[str]:
-        """Return the paths outside the allowed ones that a call made, changed or removed, but for Python's own cache."""
+        """Return what a call made, changed or removed elsewhere than is allowed, Python's own cache left out."""
         found = set()
         for call in self.calls():
             if WRITERS.match(call) and " = -1 " not in call and "__pycache__" not in call:
