@@ -97,10 +97,10 @@ class Watched:
         return (self.home / "guard" / "calls").read_text(errors="replace").splitlines()
 
     def written(self) -> list[str]:
-        """Return the paths outside the allowed ones that a call made, changed or removed."""
+        """Return what a call made, changed or removed elsewhere than is allowed, Python's own cache left out."""
         found = set()
         for call in self.calls():
-            if WRITERS.match(call) and " = -1 " not in call:
+            if WRITERS.match(call) and " = -1 " not in call and "__pycache__" not in call:
                 for folder, name in QUOTED.findall(call):
                     path = os.path.normpath(os.path.join(folder or self.home / "work", name))
                     if not self.is_allowed(path):
@@ -204,7 +204,7 @@ def test_strace_sees_what_talks_and_what_writes(tmp_path):
         "import os, socket; os.mkdir(os.environ['HOME'] + '/.reports'); open('id', 'w').close()\n"
         "os.rename('id', '../tmp/id'); socket.socket(type=socket.SOCK_DGRAM).connect(('127.0.0.1', 9))\n"
     )
-    home.run(sys.executable, "-I", "-c", script)  # isolated: the guard is not loaded
+    home.run(sys.executable, "-I", "-c", script)  # isolated, without the guard
     assert home.refused() == []
     assert len([call for call in home.calls() if SENDERS.match(call)]) == 1
     assert home.written() == [f"{tmp_path}/.reports", f"{tmp_path}/work/id"]

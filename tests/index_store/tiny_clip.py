@@ -124,6 +124,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _prepare() -> None:
+    pytest.importorskip("torch", reason="a model of transformers needs torch")
     from index_store.neural.torchvision_shim import declare_missing_operators
 
     declare_missing_operators()
