@@ -208,6 +208,8 @@ def _decades(text: str) -> Iterator[Age]:
 
 def _named(text: str) -> Iterator[Age]:
     for match in _more_patterns()[1].finditer(text):
+        if match["number"] in ("one", "two"):
+            continue  # "two women, one looking down"
         yield Age(_value(match["number"]), match.start(), match.end(), match.start("anchor"), named=True)
 
 
