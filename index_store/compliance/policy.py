@@ -90,7 +90,7 @@ class Policy(NamedTuple):
 
     `text_threshold` is the probability from which the learned look withholds a text. `forms` maps every lemma to its
     inflected forms; `real_words` are English words one letter away from a listed form, which are therefore no
-    misspellings, and `compounds` those that hold one, such as "cowboy"; `unaccented` has the words of other languages as
+    misspellings, and `compounds` those that hold one, such as "cowboy"; `unaccented` has words of other languages as
     the rule reads them. `digest` changes with the file's content and is stored with every decision.
     """
 
