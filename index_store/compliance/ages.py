@@ -62,7 +62,7 @@ _END = (
     r"wing|thing|spring|ceiling|swing)[a-z]{2,}ing)\b))"
 )
 """What may follow a bare number that is an age: an end, a link, or what somebody does, but no noun to count."""
-_MEASURES = re.compile(
+_MEASURES = (
     r"\b(?:price[ds]?|cost(?:s|ing)?|dollars?|euros?|pounds|bucks|budget|cheap|degrees|celsius|fahrenheit|temperatures?|"
     r"weigh(?:s|t)?|speed|minutes|hours|seconds|par|size|handicap|score|items?|calories|zero|mph|km|miles|kg|gbp|usd)\b"
 )
@@ -189,7 +189,7 @@ def _exact_ages(text: str) -> Iterator[Age]:
 
 def _upper_ages(text: str) -> Iterator[Age]:
     *patterns, bare = _patterns()[1]
-    for pattern in patterns if _MEASURES.search(text) else (*patterns, bare):
+    for pattern in patterns if re.search(_MEASURES, text) else (*patterns, bare):
         for match in pattern.finditer(text):
             yield Age(max(0, _value(match["number"]) - 3), match.start(), match.end(), match.start())
 
@@ -208,6 +208,8 @@ def _decades(text: str) -> Iterator[Age]:
 
 def _named(text: str) -> Iterator[Age]:
     for match in _more_patterns()[1].finditer(text):
+        if match["number"] in ("one", "two"):
+            continue  # "two women, one looking down"
         yield Age(_value(match["number"]), match.start(), match.end(), match.start("anchor"), named=True)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from index_store.compliance import policy as policies
 from index_store.compliance.lemmas import english_words, inflected
+from index_store.compliance.reading import plain
 from index_store.compliance.spelling import SHORT, Spelling
 from index_store.compliance.texts import is_gluable, regular_plural
 from index_store.encoders.cards import TOKENIZER_FILE
@@ -50,6 +51,9 @@ def compile_policy() -> dict[str, Any]:
         "digest": policies.digest_of(source),
         "content": content,
         "forms": forms,
+        "unaccented": {
+            word: read for each in content["languages"] for word in each["words"] if (read := plain(word)) != word
+        },
         "compounds": _words_with(
             {form for lemma in lemmas for form in forms[lemma] if is_gluable(form) or form in _IN_WORDS}
         ),

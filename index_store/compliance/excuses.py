@@ -159,7 +159,9 @@ class Excuses:
         contexts, doc = self._contexts, token.doc
         if token.lower_ in ("one", "ones") and not any(is_in(word, contexts.people) for word in doc):
             return next((f"young of {word.text!r}" for word in doc if is_in(word, contexts.animals)), None)
-        if token.lower_ in ("suckling", "nursing") and not any(is_in(word, contexts.people) for word in doc):
+        if token.lower_ in ("suckling", "nursing", "breastfeeding", "breastfeeds") and not any(
+            is_in(word, contexts.people) for word in doc
+        ):
             return next((f"done by {word.text!r}" for word in doc if is_in(word, contexts.animals)), None)
         if token.lemma_ not in contexts.young_of_animals:
             return None

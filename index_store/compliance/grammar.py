@@ -89,7 +89,7 @@ class Grammar:
 
     def _is_a_person(self, token: Token) -> bool:
         """Tell whether "Wendy" in "Wendy, 9" can be a person: a word for one, or no English word at all."""
-        if is_in(token, self._contexts.things | self._contexts.animals):
+        if token.tag_ == "NNS" or is_in(token, self._contexts.things | self._contexts.animals):
             return False
         return is_in(token, self._contexts.people) or is_name(token.lower_)
 

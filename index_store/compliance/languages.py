@@ -45,11 +45,12 @@ class Languages:
         self._phrases: list[tuple[str, str]] = []
         for each in policy.languages:
             for word in each.words:
+                read = word if word.isascii() else policy.unaccented.get(word) or plain(word)
                 if " " in word or "-" in word:
-                    self._phrases.append((plain(word), each.language))
+                    self._phrases.append((read, each.language))
                 else:
                     self._written[word] = each.language
-                    self._read.setdefault(plain(word), []).append(each.language)
+                    self._read.setdefault(read, []).append(each.language)
         self._parts = [(part, each.language) for each in policy.languages for part in each.parts]
 
     def child_word(self, written: str, read: str) -> str | None:

@@ -27,7 +27,7 @@ _TO_LATIN = str.maketrans(
 """Letters that look like one Latin letter; those that stand for several are left to `spelling.py`."""
 _TO_CYRILLIC = str.maketrans("aceopxykmtiABCEHKMOPTXY", "асеорхукмтіАВСЕНКМОРТХУ")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_NAMED_LATIN = re.compile(
+_NAMED_LATIN = (
     r"(?:LATIN LETTER SMALL CAPITAL|LATIN SMALL LETTER SCRIPT|MODIFIER LETTER SMALL(?: CAPITAL)?"
     r"|NEGATIVE (?:SQUARED|CIRCLED) LATIN CAPITAL LETTER|TURNED LATIN SMALL LETTER)(?: ([A-Z]))?$"
 )
@@ -86,7 +86,7 @@ def _shown(letter: str) -> str:
         return letter
     if letter == "ɑ":
         return "a"
-    named = _NAMED_LATIN.match(unicodedata.name(letter, ""))
+    named = re.match(_NAMED_LATIN, unicodedata.name(letter, ""))
     return named[1].lower() if named and named[1] else letter
 
 

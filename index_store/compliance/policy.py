@@ -89,10 +89,10 @@ class Language(NamedTuple):
 class Policy(NamedTuple):
     """What is withheld: ages below `age_limit`, photos from `photo_threshold` upwards, and the words that say so.
 
-    `text_threshold` is the probability from which the learned look withholds a text.
-    `forms` maps every lemma to its inflected forms; `real_words` are English words one letter away from a listed form,
-    which are therefore no misspellings, and `compounds` those that hold one, such as "cowboy". `digest`
-    changes with the file's content and is stored with every decision.
+    `text_threshold` is the probability from which the learned look withholds a text. `forms` maps every lemma to its
+    inflected forms; `real_words` are English words one letter away from a listed form, which are therefore no
+    misspellings, and `compounds` those that hold one, such as "cowboy"; `unaccented` has words of other languages as
+    the rule reads them. `digest` changes with the file's content and is stored with every decision.
     """
 
     age_limit: int
@@ -112,6 +112,7 @@ class Policy(NamedTuple):
     forms: Mapping[str, Sequence[str]]
     real_words: frozenset[str]
     compounds: frozenset[str]
+    unaccented: Mapping[str, str]
     digest: str
 
 
@@ -217,6 +218,7 @@ def _policy(content: Mapping[str, Any], compiled: Mapping[str, Any], digest: str
         forms=compiled["forms"],
         real_words=frozenset(compiled["real_words"]),
         compounds=frozenset(compiled["compounds"]),
+        unaccented=compiled["unaccented"],
         digest=digest,
     )
 

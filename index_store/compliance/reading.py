@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from index_store.compliance.normalising import is_foreign_mark
 
@@ -17,9 +17,7 @@ WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 _APOSTROPHES = str.maketrans("‘’ʼ`´′‐‑‒–—−", "''''''------")
 _LIGATURES = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th", "ё": "е", "ـ": ""})
-_NAMED = re.compile(
-    r"LATIN (?:SMALL LETTER (?:DOTLESS |OPEN |SCRIPT |LONG |TURNED )?|LETTER SMALL CAPITAL )([A-Z])(?: WITH .*)?$"
-)
+_NAMED = r"LATIN (?:SMALL LETTER (?:DOTLESS |OPEN |SCRIPT |LONG |TURNED )?|LETTER SMALL CAPITAL )([A-Z])(?: WITH .*)?$"
 _SPACED_LETTERS = re.compile(r"(?<!\w)(?:[^\W\d_][ .*_-]){2,}[^\W\d_](?!\w)")
 _MOST_SPACED = 40
 """More single letters in a row are no words."""
@@ -27,19 +25,26 @@ _SHORTENED_YEARS = re.compile(r"\b(\d{1,3})\s*-?\s*(?:y/o|yo|y\.o\.?|yrs?[ .-]+o
 
 _HYPHENED = re.compile(r"(?<![^\W\d_])[^\W\d_]+(?:-[^\W\d_]+)+")  # from the start of a word alone: linear
 _ENDINGS = "s|t|d|m|re|ve|ll|clock"
-# Each is one pass over the text: what separates words for a tokenizer separates them here.
-_SPLITS = (
-    (re.compile(r"&"), " and "),
-    (re.compile(rf"'(?!(?:{_ENDINGS})\b)(?=\w)"), " "),  # "girl'dancing", but "the boy's"
-    (re.compile(r"(?<![\w])'|(?<!s)'(?!\w)"), " "),  # quotation marks, but "the boys' bikes"
-    (re.compile(r"(?<!\w)-+|-+(?!\w)|-{2,}"), " "),  # "-girl-", but "kid-friendly"
-    (re.compile(r"([,.;:!?()\[\]\"])(?=[^\W\d])"), r"\1 "),  # "kids!playing"
-    (re.compile(r"(?<=\w)([(\[\"])"), r" \1"),
-    (re.compile(r"[^\w\s,.;:!?()\[\]\"'½%$€£@|-]|_"), " "),  # "girls+dancing", "child_on_swing", "boy/dog"
-    (re.compile(r"(?<=\d)-?(?!(?:st|nd|rd|th|s|year|month|week|day)s?\b)(?=[^\W\d])"), " "),  # "2girls"
-    (re.compile(r"(?<=[^\W\d])(?<!\bu)(?=\d)"), " "),  # "girl4life", but "u12"
-    (re.compile(r"(?<=[^\W\d])(?<!\bunder)(?<!\bu)-(?=\d)"), " "),
-)
+
+
+@cache
+def _splits() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return what separates words for a tokenizer, each with what it becomes; each is one pass over the text.
+
+    Compiling costs 2 ms, and a text of letters alone needs none.
+    """
+    return (
+        (re.compile(r"&"), " and "),
+        (re.compile(rf"'(?!(?:{_ENDINGS})\b)(?=\w)"), " "),  # "girl'dancing", but "the boy's"
+        (re.compile(r"(?<![\w])'|(?<!s)'(?!\w)"), " "),  # quotation marks, but "the boys' bikes"
+        (re.compile(r"(?<!\w)-+|-+(?!\w)|-{2,}"), " "),  # "-girl-", but "kid-friendly"
+        (re.compile(r"([,.;:!?()\[\]\"])(?=[^\W\d])"), r"\1 "),  # "kids!playing"
+        (re.compile(r"(?<=\w)([(\[\"])"), r" \1"),
+        (re.compile(r"[^\w\s,.;:!?()\[\]\"'½%$€£@|-]|_"), " "),  # "girls+dancing", "child_on_swing", "boy/dog"
+        (re.compile(r"(?<=\d)-?(?!(?:st|nd|rd|th|s|year|month|week|day)s?\b)(?=[^\W\d])"), " "),  # "2girls"
+        (re.compile(r"(?<=[^\W\d])(?<!\bu)(?=\d)"), " "),  # "girl4life", but "u12"
+        (re.compile(r"(?<=[^\W\d])(?<!\bunder)(?<!\bu)-(?=\d)"), " "),
+    )
 
 
 def plain(text: str) -> str:
@@ -70,7 +75,7 @@ def split_words(text: str) -> str:
     """Return a plain text in which whatever separates words for a tokenizer separates them by a space."""
     if text.replace(" ", "").isalpha():
         return text
-    for pattern, replacement in _SPLITS:
+    for pattern, replacement in _splits():
         text = pattern.sub(replacement, text)
     return " ".join(text.split())
 
@@ -95,7 +100,7 @@ def _plain_letter(letter: str) -> str:
         return letter
     if letter.isdecimal():
         return str(unicodedata.decimal(letter))
-    named = _NAMED.match(unicodedata.name(letter, ""))
+    named = re.match(_NAMED, unicodedata.name(letter, ""))
     return named[1].lower() if named else letter
 
 

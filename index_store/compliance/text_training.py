@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def train_text_look(
     save_text_look(look, output)
     encoder = encoder_card().name
     version = f"texts-{zlib.crc32((output / ARRAYS_FILE).read_bytes()):08x}"
-    card: dict[str, Any] = {"version": version, "encoder": encoder, "training": asdict(config)}
+    card: dict[str, object] = {"version": version, "encoder": encoder, "training": asdict(config)}
     (output / CARD_FILE).write_text(json.dumps(card), encoding="utf-8")
     found = load_text_look(encoder, output).probabilities(rows)
     measured = _measured(found, truth, left_out, [text.part for text in texts])

@@ -53,6 +53,7 @@ from index_store.compliance.ages import find_ages
         ("three candles on a table", []),
         ("born last week", [0]),
         ("she is one of the best", []),
+        ("two women, one looking down", []),
         ("a song under 5 minutes", []),
     ],
 )

@@ -86,6 +86,85 @@ def test_the_rule_agrees_with_a_reader_on_300_captions(rule, captions):
     assert agreed / len(labels) >= 0.99
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "girls+dancing",
+            "two kids!playing",
+            "boy&dog",
+            "child_on_swing",
+            "girl4life",
+            "-girl-",
+            "2girls",
+            "girl'dancing",
+        ),
+        *(
+            "babyyyyy",
+            "kidz",
+            "k1ds",
+            "b0ys",
+            "b@by",
+            "kid$",
+            "gιrl",
+            "ɡirl",
+            "βογ on a bike",
+            "g i r l",
+            "a b.o.y swims",
+        ),
+        *("girlsdancing", "littlegirl on a swing", "ki\u0085ds", "g\u0300irl with dog", "k\u0301i\u0301d\u0301s"),
+        *(
+            "someone who is 13",
+            "Wendy, 9",
+            "Tom (6) on a pony",
+            "female, 12",
+            "Year 5 class",
+            "her fourth birthday",
+            "born in 2020",
+        ),
+        *(
+            "firstborn",
+            "our offspring at the lake",
+            "tiny humans",
+            "first steps",
+            "a babe in arms",
+            "minor crossing the street",
+        ),
+    ],
+)
+def test_what_walked_past_the_rule_is_withheld(rule, text):
+    assert rule.check(text).withheld, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a ball boy's machine", "a tomboy's haircut", "a tot of rum", "a famous painting", "the blue boy painting"),
+        *(
+            "kidney beans",
+            "a boycott banner",
+            "ladle",
+            "Jason Kidd",
+            "u2 concert",
+            "room 12",
+            "grade 8 bolt",
+            "year 2000 party",
+        ),
+        *("under two umbrellas", "a price under 15", "page 9", "man, 45", "rottweiler, 3", "a dog's fourth birthday"),
+        *(
+            "a minor swelling in the arm",
+            "a dog breastfeeding",
+            "an offspring of a lion",
+            "10,000 metres",
+            "smørbrød",
+            "5½ eggs",
+        ),
+    ],
+)
+def test_what_only_sounds_alike_is_clean(rule, text):
+    assert not rule.check(text).withheld, rule.check(text).reason
+
+
 def test_a_verdict_says_what_was_seen_and_why(rule):
     assert rule.check("two boys with water guns").reason == "'boys': a child"
     assert rule.check("baby elephant").reason == "'baby': describes 'elephant', an animal"
