@@ -64,7 +64,8 @@ def _plain_unicode(text: str) -> str:
         elif is_foreign_mark(letter, base):
             continue
         kept.append(letter)
-    return _LETTERS.sub(lambda word: _one_alphabet(word.group()), "".join(kept))
+    plain = _LETTERS.sub(lambda word: _one_alphabet(word.group()), "".join(kept))
+    return plain if plain == text else _plain_unicode(plain)  # a mark may stand on a Latin letter now
 
 
 @lru_cache(maxsize=4096)
