@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -136,3 +137,12 @@ def test_a_misspelling_is_found_but_a_real_word_is_none():
     assert spelling.meant("chili") is None
     assert spelling.meant("bou") is None  # words of fewer than five letters are not mended
     assert spelling.meant("house") is None
+
+
+@pytest.mark.parametrize(
+    "letters", ["x\u03c7\u05aa", "X\u0231\u0396\u06ed", "X\u03a7\u082d", "UP\u03a1\u08f3", "I\u03a7\u0fb3"]
+)
+def test_a_mark_on_a_letter_that_becomes_latin_is_dropped_at_once(letters):
+    once = normalise(letters).text
+    assert normalise(once).text == once
+    assert not [letter for letter in once if unicodedata.category(letter)[0] == "M"]
