@@ -201,32 +201,35 @@ class Searcher:
     def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
         known = self.store.photos_of([candidate.key for _, candidate in ranked])
-        showing = self._showing() if self._withhold else None
-        there = [(score, candidate) for score, candidate in ranked if candidate.key in known]
-        return [
-            _match(rank, score, candidate, known[candidate.key], showing)
-            for rank, (score, candidate) in enumerate(there, start=1)
-        ]
+        decisions = HandDecisions(self.store.decisions() if self._withhold else (), self.store.manifest.encoder)
+        matches: list[Match] = []
+        for score, candidate in ranked:
+            photo = known.get(candidate.key)
+            if photo is None:
+                continue
+            withheld = self._withhold and self._showing.withholds(photo, candidate.embedding, decisions)
+            matches.append(_match(len(matches) + 1, score, candidate, None if withheld else photo))
+        return matches
 
+    @once
     def _showing(self) -> ShowingRule:
-        """What decides which photos are shown, with the decisions by hand that stand at this moment."""
-        decisions = HandDecisions(self.store.decisions(), self.store.manifest.encoder)
-        return ShowingRule(self.policy, self._store_card, decisions, self._encoder)
+        """What decides which photos are shown."""
+        return ShowingRule(self.policy, self._store_card, self._encoder)
 
     @once
     def _store_card(self) -> EncoderCard:
-        return (
-            self._card if self._card.name == self.store.manifest.encoder else stored_card(self.store.manifest.encoder)
-        )
+        name = self.store.manifest.encoder
+        return self._card if self._card.name == name else stored_card(name)
 
 
-def _match(position: int, score: float, candidate: Candidate, photo: StoredPhoto, showing: ShowingRule | None) -> Match:
-    if showing is not None and showing.withholds(photo, candidate.embedding):
-        return Match(position, score, candidate.similarity, None, None, None)
-    first = next(filter(os.path.lexists, photo.paths), None)
-    shown = first or photo.image_id
+def _match(rank: int, score: float, candidate: Candidate, photo: StoredPhoto | None) -> Match:
+    """Return a row of the answer; without `photo` the notice stands in its place."""
+    if photo is None:
+        return Match(rank, score, candidate.similarity, None, None, None)
+    there = next(filter(os.path.lexists, photo.paths), None)
+    shown = there or photo.image_id
     copies = tuple(path for path in photo.paths if path != shown)
-    return Match(position, score, candidate.similarity, shown, photo.width, photo.height, copies, first is None)
+    return Match(rank, score, candidate.similarity, shown, photo.width, photo.height, copies, there is None)
 
 
 def search(

@@ -24,21 +24,18 @@ class ShowingRule:
     embedding; no photo is opened.
     """
 
-    def __init__(
-        self, policy: Policy, card: EncoderCard, decisions: HandDecisions, encoder_named: str | None = None
-    ) -> None:
-        """Take the policy, the card of the store's encoder and how the user named it, and the decisions that stand."""
+    def __init__(self, policy: Policy, card: EncoderCard, encoder_named: str | None = None) -> None:
+        """Take the policy, the card of the store's encoder, and how the user named it."""
         self._policy = policy
         self._card = card
-        self._decisions = decisions
         self._named = encoder_named
 
-    def withholds(self, photo: StoredPhoto, embedding: Embedding) -> bool:
-        """Tell whether the notice stands in place of a photo."""
-        decision = self._decisions.standing.get(photo.content_hash)
+    def withholds(self, photo: StoredPhoto, embedding: Embedding, decisions: HandDecisions) -> bool:
+        """Tell whether the notice stands in place of a photo, by the decisions that stand at this moment."""
+        decision = decisions.standing.get(photo.content_hash)
         if decision is not None:
             return decision.withheld
-        if self._decisions.withheld_near(embedding) is not None:
+        if decisions.withheld_near(embedding) is not None:
             return True
         verdict = photo.verdict
         if verdict.by_hand and verdict.withheld:
