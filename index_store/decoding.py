@@ -42,6 +42,7 @@ AHEAD = 32
 
 _LENGTH_BYTES = 4
 _MOST_HEADER_BYTES = 1 << 20
+_MOST_LETTERS = 200
 _MOST_PIXEL_BYTES = 1 << 28
 _PIPE_BYTES = 1 << 20
 """A photo's pixels go through the pipe at once, where the system lets it be so large."""
@@ -161,12 +162,12 @@ class Decoder:
             pixels,
             int(answer["width"]),
             int(answer["height"]),
-            taken=None if taken is None else str(taken),
-            camera="".join(filter(str.isprintable, str(answer["camera"]))),
+            taken=None if taken is None else _plain(taken),
+            camera=_plain(answer["camera"]),
             frames=tuple(frames),
             unseen=bool(answer["unseen"]),
-            note=str(answer["note"]),
-            faults=str(answer["faults"]),
+            note=_plain(answer["note"]),
+            faults=_plain(answer["faults"]),
         )
 
     @staticmethod
@@ -177,6 +178,11 @@ class Decoder:
     def _stop(self) -> str:
         worker, self._worker = self._worker, None
         return worker.end() if worker is not None else "not started"
+
+
+def _plain(text: object) -> str:
+    """Return what a worker says of a photo without what could act on a terminal, and not too long for a row."""
+    return "".join(filter(str.isprintable, str(text)[:_MOST_LETTERS]))
 
 
 class _Worker:

@@ -95,6 +95,21 @@ def test_python_files_among_the_photos_are_never_run(tmp_path, paint, name, opti
     assert not (tmp_path / "was_run").exists()
 
 
+def test_what_a_worker_says_cannot_act_on_a_terminal(paint):
+    speaking = """
+from index_store import decoding, photos
+from dataclasses import replace
+real = photos.open_photo
+def evil(path, wanted):
+    return replace(real(path, wanted), camera="a\\x1b[31m\\n", taken="\\x07" + "9" * 500, note="\\u202e!")
+photos.open_photo = evil
+decoding.work()
+"""
+    with closing(Decoder((sys.executable, "-c", speaking))) as decoder:
+        opened = decoder.decode(str(paint("a.png")), SQUASHED)
+    assert (opened.camera, opened.taken, opened.note) == ("a[31m", "9" * 199, "!")
+
+
 @pytest.mark.parametrize("path", ["", ".", "lib"])
 def test_relative_places_on_the_import_path_are_not_handed_over(monkeypatch, path):
     monkeypatch.setattr(sys, "path", [path, *sys.path])
