@@ -77,7 +77,7 @@ def _recall_problem(store: ImageStore, truth: TrueNeighbours) -> list[Finding]:
     found = f"the search finds {100 * recall:.0f} of 100 of the photos that are nearest, by a sample of {SAMPLE}"
     return [
         Finding(
-            store.place, f"{found}; many photos are nearly the same; --pool {10 * POOL} searches wider", False, False
+            store.place, f"{found}; many photos are nearly the same; --pool {30 * POOL} searches wider", False, False
         )
     ]
 
