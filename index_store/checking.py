@@ -93,7 +93,7 @@ def _recall_problem(store: ImageStore, truth: TrueNeighbours) -> list[Finding]:
     if recall >= LEAST_RECALL:
         return []
     found = f"the search finds {100 * recall:.0f} of 100 of the photos that are nearest, by a sample of {SAMPLE}"
-    return [_of_store(store.place, f"{found}; many photos are nearly the same; --pool {10 * POOL} searches wider")]
+    return [_of_store(store.place, f"{found}; many photos are nearly the same; --pool {30 * POOL} searches wider")]
 
 
 def _of_store(place: str, problem: str, *, mendable: bool = False) -> Finding:

@@ -23,7 +23,7 @@ from index_store.errors import StoreError
 from index_store.places import cache_folder
 from index_store.vector_files import FILES, LABELS_FILE, look_at
 
-_LOOKS = 4
+_LOOKS = 20
 _PAUSE_SECONDS = 0.1
 
 _WORTH_NOTING = 20_000

@@ -116,3 +116,17 @@ def test_vectors_of_a_folder_behind_a_link_are_still_checked(vectored, tmp_path)
     assert look_at(str(folder), DIMENSION).problem is None
     DAMAGES["header.bin is cut"](tmp_path / "elsewhere")
     assert [loss.segment.name for loss in lost_vectors(str(vectored))] == ["photos"]
+
+
+def test_a_writer_between_two_files_is_waited_for(vectored, monkeypatch):
+    real = vector_loss._look
+    seen = []
+
+    def look(place):
+        seen.append(place)
+        losses, state = real(place)
+        return (["half written"], [len(seen)]) if len(seen) < 5 else (losses, state)
+
+    monkeypatch.setattr(vector_loss, "_look", look)
+    assert lost_vectors(str(vectored)) == []
+    assert len(seen) == 5
