@@ -118,17 +118,19 @@ def encoder(
         --validation ./coco_val --start bases --output ./encoder --cache ./cache --checkpoints ./checkpoints
     imgsearch train encoder ./flickr8k_pretrain --photo-base resnet18 --text-base bert-base-uncased --output ./other
     """
-    from imgsearch_cli.render_models import render_encoder_report
-    from imgsearch_cli.training_log import watched
     from index_store.encoders.captions import parse_data
-    from index_store.neural.dual_starting import choose_start
     from index_store.neural.dual_texts import caption_rules
-    from index_store.neural.dual_training import Places, train_encoder
 
-    if no_policy:
-        click.echo("imgsearch: the compliance policy is off: nothing is left out of training", err=True)
     folders = [parse_data(text) for text in data]
     rules = caption_rules(policy_file, no_policy, leave_out, without_names)
+    if no_policy:
+        click.echo("imgsearch: the compliance policy is off: nothing is left out of training", err=True)
+
+    from imgsearch_cli.render_models import render_encoder_report
+    from imgsearch_cli.training_log import watched
+    from index_store.neural.dual_starting import choose_start
+    from index_store.neural.dual_training import Places, train_encoder
+
     named = chosen["photo_base"] is not None or chosen["text_base"] is not None
     folder, config = choose_start(start or ("bases" if named else "shipped"), release)
     config = replace(config, **{name: value for name, value in chosen.items() if value is not None})

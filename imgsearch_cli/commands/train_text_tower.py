@@ -57,24 +57,26 @@ def text_tower(
     \b
     imgsearch train text-tower ./flickr8k_pretrain ./mixed_pretrain:1:0.1 --teacher ./mpnet --output ./encoder
     """
+    from index_store.encoders.captions import parse_data
+    from index_store.neural.dual_texts import caption_rules
+
+    folders = [parse_data(text) for text in data]
+    rules = caption_rules(policy_file, no_policy, leave_out, without_names)
+    if no_policy:
+        click.echo("imgsearch: the compliance policy is off: nothing is left out of training", err=True)
+
     from imgsearch_cli.render_models import render_encoder_report
     from imgsearch_cli.training_log import watched
-    from index_store.encoders.captions import parse_data
     from index_store.neural.dual_distilling import TextTraining
     from index_store.neural.dual_starting import choose_start
     from index_store.neural.dual_text_training import train_texts
-    from index_store.neural.dual_texts import caption_rules
     from index_store.neural.dual_training import OWN_FAMILY, Places
     from index_store.neural.text_bases import load_text_base
 
-    if no_policy:
-        click.echo("imgsearch: the compliance policy is off: nothing is left out of training", err=True)
-    folders = [parse_data(text) for text in data]
-    rules = caption_rules(policy_file, no_policy, leave_out, without_names)
-    config = replace(TextTraining(), **{name: value for name, value in chosen.items() if value is not None})
     folder, made = choose_start(start)
     if folder is None:
-        raise click.UsageError("--start needs an encoder, since its photo tower stays")
+        raise click.UsageError("--start bases has no photo tower that could stay: name an encoder")
+    config = replace(TextTraining(), **{name: value for name, value in chosen.items() if value is not None})
     places = Places(folder, validation, cache, checkpoints)
     with watched("photos", lines=checkpoints is not None, quiet=context.obj["quiet"]) as advance:
         base = load_text_base(teacher) if teacher else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,11 @@ TEMPLATES = ("{}", "a photo of {}", "a picture of {}")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)
 _OPENING = re.compile(r"^(?:an?\s+|the\s+)?(?:photo|picture|image|photograph)\s+of\s+", re.IGNORECASE)
 _REPEATED = re.compile(rf"\b{SOMEBODY}(?:(?:,? and|,| &|) {SOMEBODY}\b)+")
-_VERSION = 1
+_LETTERS = re.compile(r"[^\W\d_]+")
+_ENDS_WITH_ARTICLE = re.compile(r"\b(?:an?|the) $", re.IGNORECASE)
+_RARE = 1000
+"""A word of a name stands in at most one of so many texts."""
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +88,46 @@ def _withheld(texts: Sequence[str], rules: CaptionRules) -> dict[str, object]:
 
 
 def without_names(texts: Sequence[str]) -> list[str]:
-    """Return the texts with "a person" in the place of each name of a person, by spaCy's entities."""
+    """Return the texts with "a person" in the place of each name of a person, by spaCy's entities.
+
+    Entities hang on capitals. A text that has none is read with a capital for each word; what is found then counts as
+    a name only where it has two words or more, all of them rare in these texts: else garlic and pillows are persons.
+    """
     if not texts:
         return []
     import spacy
 
     reader = spacy.load(PIPELINE, exclude=["parser", "lemmatizer", "attribute_ruler", "senter"])
+    counts = Counter(word for text in texts for word in set(_LETTERS.findall(text)))
+    most = max(1, len(texts) // _RARE)
     result: list[str] = []
-    for text, read in zip(texts, reader.pipe(texts, batch_size=256), strict=True):
-        changed = text
-        for entity in reversed([each for each in read.ents if each.label_ == "PERSON"]):
-            start = entity.start_char
-            start -= len(re.search(r"(?:\b(?:an?|the) )?$", changed[:start], re.IGNORECASE).group())  # type: ignore[union-attr]
-            changed = changed[:start] + SOMEBODY + changed[entity.end_char :]
-        result.append(_REPEATED.sub("people", changed))
+    for text, read in zip(texts, reader.pipe(map(_capitalised, texts), batch_size=256), strict=True):
+        spans = [(each.start_char, each.end_char) for each in read.ents if each.label_ == "PERSON"]
+        if not _has_capitals(text):
+            spans = [span for span in spans if _is_rare_name(text[slice(*span)], counts, most)]
+        result.append(_replaced(text, spans))
     return result
+
+
+def _capitalised(text: str) -> str:
+    """Return a text without capitals with one for each word, and one that has some, or would grow, as it is."""
+    changed = text if _has_capitals(text) else _LETTERS.sub(lambda word: word[0].capitalize(), text)
+    return changed if len(changed) == len(text) else text  # German sharp s becomes two letters
+
+
+def _has_capitals(text: str) -> bool:
+    return text != text.lower()
+
+
+def _is_rare_name(name: str, counts: Mapping[str, int], most: int) -> bool:
+    words = _LETTERS.findall(name)
+    return len(words) >= 2 and max(counts[word] for word in words) <= most
+
+
+def _replaced(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    for start, end in reversed(spans):
+        text = _ENDS_WITH_ARTICLE.sub("", text[:start]) + SOMEBODY + text[end:]
+    return _REPEATED.sub("people", text)
 
 
 def is_class_set(photos: Sequence[CaptionedPhoto]) -> bool:

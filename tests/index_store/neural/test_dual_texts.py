@@ -62,6 +62,20 @@ def test_two_names_become_people_and_places_stay():
     assert without_names(texts) == ["people shake hands in Berlin", texts[1], texts[2]]
 
 
+def test_names_without_capitals_are_found_and_food_is_no_person():
+    names = ["actress jia lin yue attends the ceremony", "the autumn poems, written by jane klassson"]
+    things = ["garlic drying in the sun", "garlic in a bowl", "a bed with pillows", "tomato soup with croutons"]
+    assert without_names([*names, *things]) == [
+        "actress a person attends the ceremony",
+        "the autumn poems, written by a person",
+        *things,
+    ]
+
+
+def test_words_that_grow_by_a_capital_do_no_harm():
+    assert without_names(["ßa ßb on a hill with a view"]) == ["ßa ßb on a hill with a view"]
+
+
 def test_what_was_read_before_is_not_read_again(tmp_path, monkeypatch):
     photos, rules = (
         [photo("a.jpg", "Barack Obama speaks", source="web")],
