@@ -152,7 +152,7 @@ def _captions(folders: Sequence[Path], config: TextTraining, progress: Progress)
 def _examples(config: TextTraining) -> list[_Text]:
     return [
         _Text(normalise(text).text, withheld, EXAMPLES.name, held_out(text, config.held_out_examples))
-        for text, withheld in read_examples()
+        for text, withheld in read_examples(EXAMPLES)
     ]
 
 
