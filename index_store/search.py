@@ -117,7 +117,8 @@ class Searcher:
     def _judged_embedding(self, text: str) -> Embedding | None:
         """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept."""
         shipped = self._shipped_card
-        known = self._cache.get(shipped.name, text, shipped.dimension)
+        fresh = "_shipped_tower" not in self.__dict__  # to open a tower costs what the cache saves, to run it less
+        known = self._cache.get(shipped.name, text, shipped.dimension) if fresh else None
 
         def by_shipped(wanted: str) -> Embedding:
             return known if known is not None and wanted == text else self._shipped_tower.encode_texts([wanted])[0]
@@ -130,7 +131,7 @@ class Searcher:
             made = judgement.embedding
         elif self._card.name == shipped.name:
             made = by_shipped(text)
-        if made is not None and known is None:
+        if made is not None and known is None and fresh:
             self._cache.put(shipped.name, text, made)
         return made if made is not None and self.store.manifest.encoder == shipped.name else self._embed(text)
 
@@ -164,10 +165,12 @@ class Searcher:
     def _embed(self, text: str) -> Embedding:
         """Return the embedding of a text by the store's encoder, from the cache beside the index where it is there."""
         manifest = self.store.manifest
-        known = self._cache.get(manifest.encoder, text, manifest.dimension)
+        fresh = "encoder" not in self.__dict__
+        known = self._cache.get(manifest.encoder, text, manifest.dimension) if fresh else None
         if known is None:
             known = self.encoder.encode_texts([text])[0]
-            self._cache.put(manifest.encoder, text, known)
+            if fresh:
+                self._cache.put(manifest.encoder, text, known)
         return known
 
     @once

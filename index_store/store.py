@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 HNSW: CreateHNSWConfiguration = {
     "space": "cosine",
     "max_neighbors": 32,
-    "ef_construction": 100,
+    "ef_construction": 200,
     "ef_search": 400,
     "sync_threshold": 1000,
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from index_store.checking import Finding, check_files, check_store, repair_files, repair_store
+from index_store.checking import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.chroma_client import store_exists
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
 from index_store.compliance.policy import load_policy
@@ -156,6 +156,18 @@ class Library:
             store = self._open()
             findings = check_store(store, threshold, deep=deep)
             return [*files, *findings], dropped + repair_store(store, findings)
+
+    def give_space_back(self) -> None:
+        """Give the space of deleted photos back to the disk where it is much.
+
+        What is open of the store in this process does not notice: it is the last thing to do before a process ends.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if not is_url(self.place):
+            with self._writing():
+                give_space_back(self.place)
 
     def withheld(self) -> list[StoredPhoto]:
         """Return the photos that the policy withholds, sorted by path.

@@ -27,6 +27,7 @@ def forget(context: click.Context, paths: tuple[str, ...], store: str | None, en
 
     library, absolute = Library(store, encoder, wait=wait), [os.path.abspath(path) for path in paths]
     dropped = library.forget(absolute)
+    library.give_space_back()
     if context.obj["quiet"]:
         return
     say(f"{dropped} {'photo' if dropped == 1 else 'photos'} forgotten")

@@ -106,6 +106,8 @@ def index(
     quiet = bool(context.obj["quiet"])
     with progress_bar("indexing", "photos", quiet=quiet) as advance:
         report = library.index(places, options, advance)
+    if report.removed or report.changed:
+        library.give_space_back()
     render_skipped(report.skipped)
     render_notes(report.notes)
     render_warnings(report.passed_over)

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 
-class FaultFound(Exception):  # noqa: N818  (the program's fault, not this one's error)
+class FaultFound(Exception):
     """The program did what it must never do; the message says what."""
 
 

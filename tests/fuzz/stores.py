@@ -198,7 +198,7 @@ def _change_vectors(store: Path, chance: Random) -> None:
         case 0:
             path.unlink()
         case 1 if path.suffix == ".pickle":
-            labels = pickle.loads(content)  # noqa: S301  (our own)
+            labels = pickle.loads(content)
             path.write_bytes(pickle.dumps(json_changed(labels, chance), protocol=2))
         case _:
             path.write_bytes(bytes_changed(content, chance, 3))

@@ -133,7 +133,7 @@ class Texts(Target):
         return searcher
 
 
-class _Asked(Exception):  # noqa: N818  (ends a query once its text is encoded)
+class _Asked(Exception):
     """A query came as far as the encoder."""
 
 
