@@ -6,11 +6,17 @@ The command line turns any of them into one line on standard error and the exit 
 
 from __future__ import annotations
 
+import re
+
+_ACCESS = re.compile(r"(https?://)\S*@")
 _LONGEST_REASON = 200
 
 
 class ImgsearchError(Exception):
-    """Base of every error raised on purpose by this package."""
+    """Base of every error raised on purpose by this package; no user and password of an address stay in its message."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_ACCESS.sub(r"\1", message))
 
 
 class UsageError(ImgsearchError):

@@ -17,14 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from index_store.chroma_client import (
-    batch_size,
-    connect,
-    make_folder,
-    refuse_other_addresses,
-    store_exists,
-    translated,
-)
+from index_store.answers import AnsweredRow, candidates_in, rows_in, vectors_in, whole_number
+from index_store.chroma_client import batch_size, connect, make_folder, refuse_other_addresses, store_exists, translated
 from index_store.chroma_import import NotFoundError
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
@@ -104,7 +98,7 @@ class ImageStore:
     def count(self) -> int:
         """Return how many photos the store holds: rows, of which each has a content of its own, and their copies."""
         with translated(self.place):
-            rows = self._collection.count()
+            rows = whole_number(self._collection.count())
         return rows + sum(len(photo.files) - 1 for photo in self._photos_where({COPIES: {"$gte": 2}}))
 
     def withheld(self, threshold: float) -> list[StoredPhoto]:
@@ -125,7 +119,7 @@ class ImageStore:
         return [
             row_id
             for page in self._pages(self._collection)
-            for row_id, row in _rows(page)
+            for row_id, row in page
             if not self._reads(row_id, row)
         ]
 
@@ -138,7 +132,7 @@ class ImageStore:
 
     def _photos_where(self, condition: Any) -> Iterator[StoredPhoto]:
         for page in self._pages(self._collection, condition):
-            for row_id, row in _rows(page):
+            for row_id, row in page:
                 yield self._photo(row_id, row)
 
     def _photo(self, row_id: str, row: Mapping[str, Any]) -> StoredPhoto:
@@ -147,28 +141,30 @@ class ImageStore:
         except DamagedRowError as error:
             raise DamagedRowError(f"{self.place}: {error}") from error
 
-    def _pages(self, collection: Collection, condition: Any = None) -> Iterator[GetResult]:
+    def _pages(self, collection: Collection, condition: Any = None) -> Iterator[list[AnsweredRow]]:
         for offset in itertools.count(step=_PAGE):
             with translated(self.place):
-                page = collection.get(where=condition, include=["metadatas"], limit=_PAGE, offset=offset)
+                page = rows_in(collection.get(where=condition, include=["metadatas"], limit=_PAGE, offset=offset))
             yield page
-            if len(page["ids"]) < _PAGE:
+            if len(page) < _PAGE:
                 return
 
     def embeddings(self, contents: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Return the embeddings of those of the contents that are stored, by content hash."""
         found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
         for page in self._rows_of(contents, "embeddings"):
-            found.update(zip(page["ids"], np.asarray(page["embeddings"], dtype=np.float32), strict=True))
+            with translated(self.place):
+                found.update(vectors_in(page, self.manifest.dimension))
         return found
 
     def photos_of(self, contents: Sequence[str]) -> dict[str, StoredPhoto]:
         """Return what is known of those of the contents that are stored, by content hash."""
-        return {
-            row_id: self._photo(row_id, row)
-            for page in self._rows_of(contents, "metadatas")
-            for row_id, row in _rows(page)
-        }
+        found: dict[str, StoredPhoto] = {}
+        for page in self._rows_of(contents, "metadatas"):
+            with translated(self.place):
+                rows = rows_in(page)
+            found.update((row_id, self._photo(row_id, row)) for row_id, row in rows)
+        return found
 
     def _rows_of(self, contents: Sequence[str], field: Literal["embeddings", "metadatas"]) -> Iterator[GetResult]:
         """Yield the ids and one field of those of the contents that are stored, a batch at a time."""
@@ -244,13 +240,7 @@ class ImageStore:
                 n_results=min(pool, MAX_POOL),
                 include=["distances", "embeddings"],  # metadata would take longer than the search
             )
-        embeddings = np.asarray((answer["embeddings"] or [[]])[0], dtype=np.float32)
-        candidates = [
-            Candidate(row_id, 1.0 - distance, embedding)
-            for row_id, distance, embedding in zip(
-                answer["ids"][0], (answer["distances"] or [[]])[0], embeddings, strict=True
-            )
-        ]
+            candidates = candidates_in(answer, self.manifest.dimension)
         candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.key))
         return candidates
 
@@ -262,9 +252,9 @@ class ImageStore:
         if collection is None:
             return []
         with translated(self.place):
-            count = collection.count()
+            count = whole_number(collection.count())
         if count != len(self._log):  # the log only grows
-            rows = (row for page in self._pages(collection) for _, row in _rows(page))
+            rows = (row for page in self._pages(collection) for _, row in page)
             self._log = sorted(filter(None, map(stored_decision, rows)), key=lambda decision: decision.time)
         return list(self._log)
 
@@ -288,7 +278,7 @@ class ImageStore:
             return []
         here = []
         for page in self._pages(collection):
-            for _, row in _rows(page):
+            for _, row in page:
                 root = indexed_root(row, trusted=is_sealed(row.get("seal"), *_sealed_facts(row)))
                 if root is not None and row.get("host") in {"", _this_host()}:
                     here.append(root)
@@ -345,7 +335,7 @@ class ImageStore:
     def tune(self) -> None:
         """Have the store searched as widely as its size needs, by the processes that open it from now on."""
         with translated(self.place):
-            rows = self._collection.count()
+            rows = whole_number(self._collection.count())
             wanted = round(HNSW["ef_search"] * max(1.0, rows / _TUNED_FOR) ** _GROWTH)
             now = (self._collection.configuration.get("hnsw") or {}).get("ef_search")
             if now != wanted:
@@ -449,12 +439,6 @@ def _collection_name(encoder: str) -> str:
 
 def _by_path(photos: Iterable[StoredPhoto]) -> list[StoredPhoto]:
     return sorted(photos, key=lambda photo: photo.image_id)
-
-
-def _rows(page: GetResult) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield id and metadata of each row; a row of somebody else's may have none."""
-    for row_id, row in zip(page["ids"], page["metadatas"] or [], strict=True):
-        yield row_id, row or {}
 
 
 def _root_id(root: IndexedRoot) -> str:

@@ -1,0 +1,73 @@
+"""Take apart what Chroma answers, and refuse what does not have the shape that was asked for: servers may send anything.
+
+All of it raises ValueError, which `chroma_client.translated` turns into an error of the store.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_store.records import Candidate
+
+AnsweredRow = tuple[str, Mapping[str, Any]]
+"""The id of a row and what is kept with it."""
+
+Answered = Mapping[str, Any]
+
+
+def rows_in(answer: Answered) -> list[AnsweredRow]:
+    """Return id and metadata of each row; a row of somebody else's may have none.
+
+    Raises:
+        ValueError: it is no such answer.
+    """
+    rows = list(zip(answer["ids"], answer["metadatas"] or [], strict=True))
+    if not all(isinstance(row_id, str) and (row is None or isinstance(row, Mapping)) for row_id, row in rows):
+        raise ValueError("rows without ids or facts")
+    return [(row_id, row or {}) for row_id, row in rows]
+
+
+def vectors_in(answer: Answered, dimension: int) -> list[tuple[str, NDArray[np.float32]]]:
+    """Return id and vector, of shape (dimension,), of each row; raises as `rows_in` does."""
+    vectors = _vectors(answer["embeddings"], len(answer["ids"]), dimension)
+    return list(zip(_texts(answer["ids"]), vectors, strict=True))
+
+
+def candidates_in(answer: Answered, dimension: int) -> list[Candidate]:
+    """Return the rows that were found for the one vector that was asked about; raises as `rows_in` does."""
+    names = _texts(answer["ids"][0])
+    vectors = _vectors((answer["embeddings"] or [[]])[0], len(names), dimension)
+    distances = [float(distance) for distance in (answer["distances"] or [[]])[0]]
+    if not all(map(math.isfinite, distances)):
+        raise ValueError("distances that are no numbers")
+    return [
+        Candidate(name, 1.0 - distance, vector)
+        for name, distance, vector in zip(names, distances, vectors, strict=True)
+    ]
+
+
+def whole_number(answer: object) -> int:
+    """Return a count; raises as `rows_in` does."""
+    if not isinstance(answer, int) or isinstance(answer, bool) or answer < 0:
+        raise ValueError("a count that is none")
+    return answer
+
+
+def _texts(names: Any) -> list[str]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("rows without ids")
+    return names
+
+
+def _vectors(vectors: Any, count: int, dimension: int) -> NDArray[np.float32]:
+    if not count:
+        return np.zeros((0, dimension), dtype=np.float32)
+    found = np.asarray(vectors, dtype=np.float32)
+    if found.shape != (count, dimension) or not np.isfinite(found).all():
+        raise ValueError(f"vectors of shape {found.shape}, not {(count, dimension)}, or with numbers that are none")
+    return found
