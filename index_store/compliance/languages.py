@@ -50,18 +50,21 @@ class Languages:
                     self._phrases.append((read, each.language))
                 else:
                     self._written[word] = each.language
+                    if word[0].isupper():
+                        continue
                     self._read.setdefault(read, []).append(each.language)
+        self._capitals = {word for word in self._written if word[0].isupper()}
         self._parts = [(part, each.language) for each in policy.languages for part in each.parts]
 
     def child_word(self, written: str, read: str) -> str | None:
         """Return the reason for withholding where a text has such a word, else None.
 
-        `written` is the normalised text in lower case, `read` what `plain` makes of it.
+        `written` is the normalised text, `read` what `plain` makes of it.
         """
         words = WORD.findall(read.replace("'", " "))
-        found = self._foreign_word(set(words), read)
+        found = self._foreign_word(set(words), read) or self._capital_word(written, set(words))
         if found is None and not written.isascii():
-            found = self._accented_word(written) or self._part(written, read)
+            found = self._accented_word(written.lower()) or self._part(written.lower(), read)
             found = found or self._russian_word(words) or self._russian_age(read, words)
         return found
 
@@ -74,6 +77,14 @@ class Languages:
         for phrase, language in self._phrases:
             if phrase in read and re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", read):
                 return f"{phrase!r}: {language} for a child"
+        return None
+
+    def _capital_word(self, written: str, present: set[str]) -> str | None:
+        """Find the German "Junge", which in small letters means young."""
+        for word in self._capitals & set(WORD.findall(written)):
+            language = self._written[word]
+            if not self._languages[language].markers.isdisjoint(present):
+                return f"{word!r}: {language} for a child"
         return None
 
     def _accented_word(self, written: str) -> str | None:

@@ -102,7 +102,7 @@ class TextRule:
             if sign in text:
                 return TextVerdict(True, f"{sign} shows a child"), text
         seen = self._masked(plain(text))
-        word = self._languages.child_word(text.lower(), seen)
+        word = self._languages.child_word(text, seen)
         if word is not None:
             return TextVerdict(True, word), seen
         latin = sum(map(str.isascii, seen)) * 2 > len(seen)
