@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main(folder: str, text: str) -> None:
     """Answer one query."""
-    from index_store.neural.torchvision_shim import declare_missing_operators
+    from index_store.encoders.torchvision_shim import declare_missing_operators
 
     declare_missing_operators()  # without it sentence-transformers cannot be imported beside a CPU build of torch
     _answer(folder, text)

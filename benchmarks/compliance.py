@@ -39,7 +39,7 @@ def judging_seconds(photos: int = 1000) -> float:
 
     from index_store.compliance.photo_rule import load_photo_rule
     from index_store.compliance.policy import load_policy
-    from index_store.encoders import encoder_card
+    from index_store.encoders.registry import encoder_card
 
     card = encoder_card()
     rows = np.random.default_rng(0).normal(size=(photos, card.dimension)).astype(np.float32)

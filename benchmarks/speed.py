@@ -68,8 +68,8 @@ def cold_query(photos: Path, work: Path) -> list[Row]:
 
 def index_throughput(photos: Path, work: Path) -> list[Row]:
     """Time an index run from finding the photos to the last row, against the tower on ready tensors."""
-    from index_store.encoders import load_photo_encoder
-    from index_store.row_writer import batch_size
+    from index_store.encoders.registry import load_photo_encoder
+    from index_store.indexing.write import batch_size
 
     encoder = load_photo_encoder()
     side = encoder.photo_input.side
@@ -111,8 +111,8 @@ def decoding(work: Path) -> list[Row]:
     """Time the decoding of a 12-megapixel JPEG at the scale that the encoder needs, against decoding all of it."""
     from PIL import Image
 
-    from index_store.encoders import encoder_card
-    from index_store.photos import open_photo
+    from index_store.encoders.registry import encoder_card
+    from index_store.photos.open import open_photo
 
     path = work / "large.jpg"
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
@@ -166,7 +166,7 @@ def index_memory(photos: Path, work: Path) -> list[Row]:
     count = len(list(photos.iterdir()))
     peak = peak_megabytes([IMGSEARCH, "-q", "index", str(photos), "--store", str(work / "memory")])
     alone = peak_megabytes(
-        [sys.executable, "-c", "import chromadb; from index_store.encoders import load_photo_encoder as l; l()"]
+        [sys.executable, "-c", "import chromadb; from index_store.encoders.registry import load_photo_encoder as l; l()"]
     )
     return [
         Row(f"peak memory of index over {count} photos, MB", peak, f"{peak:.0f} MB", f"{alone:.0f} MB", 700, 450, False)
@@ -189,8 +189,8 @@ def peak_megabytes(command: list[str]) -> float:
 
 def reranking() -> list[Row]:
     """Time the reranking of 100 candidates, against the cosine that they come with."""
-    from index_store.encoders import encoder_card
-    from index_store.relevance.reranking import load_reranker
+    from index_store.encoders.registry import encoder_card
+    from index_store.reranker.reranking import load_reranker
 
     card = encoder_card()
     rows = np.random.default_rng(0).normal(size=(101, card.dimension)).astype(np.float32)

@@ -28,7 +28,7 @@ from imgsearch_cli.escaping import printable
 from imgsearch_cli.streams import OutputError, ReaderGone, prepare_streams, say
 from index_store import __version__
 from index_store.errors import ImgsearchError
-from index_store.places import prepare_home, without_access
+from index_store.paths import prepare_home, without_access
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IMGSEARCH"})

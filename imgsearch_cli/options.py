@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from index_store.places import expanded
+from index_store.paths import expanded
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

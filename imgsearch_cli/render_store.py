@@ -12,13 +12,13 @@ from rich.text import Text
 from imgsearch_cli.escaping import printable, relative
 from imgsearch_cli.streams import say
 from imgsearch_cli.writing import render_facts, stdout_console, write_fields, write_json, write_line
-from index_store.places import shown_place
+from index_store.paths import shown_place
 
 if TYPE_CHECKING:
-    from index_store.checking import Finding
+    from index_store.store.check import Finding
     from index_store.compliance.decisions import Decision
     from index_store.compliance.judging import Judgement
-    from index_store.planning import IndexPlan
+    from index_store.indexing.plan import IndexPlan
     from index_store.records import IndexReport, PassedOver, Skipped, StoredPhoto, StoreStatus
 
 _MOST_NAMES = 10

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from index_store.encoders.protocols import PhotoInput
-from index_store.manifest import Manifest
+from index_store.store.manifest import Manifest
 from index_store.records import Verdict
-from index_store.store import ImageStore, create_store
+from index_store.store.images import ImageStore, create_store
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

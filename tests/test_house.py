@@ -15,26 +15,26 @@ ROOT = Path(__file__).parents[1]
 DOORS = {
     # dual_data varies photos for training
     "PIL": {f"index_store/{name}.py" for name in ("photos", "colour", "metadata", "frames", "raw", "neural/dual_data")},
-    "chromadb": {"index_store/chroma_import.py", "index_store/server.py"},
-    "httpx": {"index_store/server.py"},
+    "chromadb": {"index_store/store/chroma_import.py", "index_store/store/server.py"},
+    "httpx": {"index_store/store/server.py"},
     # word_vectors.py for its vectors, dual_texts.py for names of persons
     "spacy": {
         "index_store/compliance/lemmas.py",
-        "index_store/neural/word_vectors.py",
-        "index_store/neural/dual_texts.py",
+        "index_store/training/study/word_vectors.py",
+        "index_store/training/encoder/prepare_captions.py",
     },
-    "pathspec": {"index_store/ignoring.py"},
-    "filelock": {"index_store/locking.py"},
-    "rawpy": {"index_store/raw.py"},
-    "pillow_heif": {"index_store/photos.py"},
-    "tokenizers": {"index_store/encoders/onnx_dual.py", "index_store/neural/dual_data.py"},
+    "pathspec": {"index_store/photos/ignore.py"},
+    "filelock": {"index_store/store/lock.py"},
+    "rawpy": {"index_store/photos/raw.py"},
+    "pillow_heif": {"index_store/photos/open.py"},
+    "tokenizers": {"index_store/encoders/onnx_dual.py", "index_store/training/encoder/photo_views.py"},
     "rich": {f"imgsearch_cli/{name}.py" for name in ("writing", "render", "render_store", "render_models", "progress")},
 }
 """Heavy libraries and the files that may import them."""
 
 TORCH_ROOM = "index_store/neural/"
 STANDARD_ONLY = ("index_store/errors.py", "index_store/records.py")
-STARTS_PROCESSES = {"index_store/decoding.py"}
+STARTS_PROCESSES = {"index_store/photos/decode.py"}
 """Where child processes are started; one that runs in the folder of the photos must not import from there."""
 
 

@@ -38,7 +38,7 @@ def check(
     imgsearch check --repair && imgsearch index
     """
     from imgsearch_cli.render_store import render_findings
-    from index_store.upkeep import Library
+    from index_store.library import Library
 
     findings, mended = Library(store, encoder, policy_file, wait).check(repair=repair, deep=deep)
     render_findings(findings, output_format, mended if repair else None)

@@ -29,7 +29,7 @@ def encoders(folders: tuple[str, ...], fetch: str | None, output_format: str) ->
     from index_store.encoders.listing import list_encoders
 
     if fetch is not None:
-        from index_store.neural.hub import fetch as fetch_encoder
+        from index_store.encoders.hub import fetch as fetch_encoder
 
         say(f"fetched {fetch_encoder(fetch).name}")
     render_encoders(list_encoders(folders), output_format)

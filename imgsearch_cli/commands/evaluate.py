@@ -53,7 +53,7 @@ def evaluate(
     """
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_models import render_evaluation
-    from index_store.relevance import evaluation
+    from index_store.training.evaluate import evaluation
 
     quiet = context.obj["quiet"]
     with progress_bar("photos", "photos", quiet=quiet) as advance:

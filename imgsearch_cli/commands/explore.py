@@ -31,8 +31,8 @@ def explore(context: click.Context, data: Path, report: Path, encoder: str | Non
     imgsearch explore ../shared/data/with_sense --report ./report
     """
     from imgsearch_cli.writing import render_facts
-    from index_store.relevance.explore import explore_judgements
-    from index_store.relevance.report import write_exploration
+    from index_store.training.data.explore import explore_judgements
+    from index_store.training.evaluate.report import write_exploration
 
     found = explore_judgements(data, encoder, policy_file)
     page = write_exploration(report, found)

@@ -68,7 +68,7 @@ def list_(store: str | None, encoder: str | None, policy_file: Path | None, outp
     imgsearch policy list --log
     """
     from imgsearch_cli.render_store import render_decisions, render_withheld
-    from index_store.upkeep import Library
+    from index_store.library import Library
 
     library = Library(store, encoder, policy_file)
     if log:
@@ -110,7 +110,7 @@ def allow(paths: tuple[str, ...], reason: str, store: str | None, encoder: str |
 def _decide(
     paths: tuple[str, ...], store: str | None, encoder: str | None, wait: bool, *, withheld: bool, reason: str
 ) -> None:
-    from index_store.upkeep import Library
+    from index_store.library import Library
 
     library = Library(store, encoder, wait=wait)
     count = library.decide([os.path.abspath(path) for path in paths], withhold=withheld, reason=reason)

@@ -22,6 +22,6 @@ def status(store: str | None, encoder: str | None, policy_file: Path | None, out
     imgsearch status --store ~/photos.store --format jsonl
     """
     from imgsearch_cli.render_store import render_status
-    from index_store.upkeep import Library
+    from index_store.library import Library
 
     render_status(Library(store, encoder, policy_file).status(), output_format)

@@ -118,8 +118,8 @@ def encoder(
         --validation ./coco_val --start bases --output ./encoder --cache ./cache --checkpoints ./checkpoints
     imgsearch train encoder ./flickr8k_pretrain --photo-base resnet18 --text-base bert-base-uncased --output ./other
     """
-    from index_store.encoders.captions import parse_data
-    from index_store.neural.dual_texts import caption_rules
+    from index_store.training.data.captions import parse_data
+    from index_store.training.encoder.prepare_captions import caption_rules
 
     folders = [parse_data(text) for text in data]
     rules = caption_rules(policy_file, no_policy, leave_out, without_names)
@@ -128,8 +128,8 @@ def encoder(
 
     from imgsearch_cli.render_models import render_encoder_report
     from imgsearch_cli.training_log import watched
-    from index_store.neural.dual_starting import choose_start
-    from index_store.neural.dual_training import Places, train_encoder
+    from index_store.training.encoder.initialise import choose_start
+    from index_store.training.encoder.train import Places, train_encoder
 
     named = chosen["photo_base"] is not None or chosen["text_base"] is not None
     folder, config = choose_start(start or ("bases" if named else "shipped"), release)

@@ -51,8 +51,8 @@ def minors(
     """
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_models import render_photo_rule
-    from index_store.compliance.learning_data import gather, gather_judged
-    from index_store.compliance.training import PhotoRuleTraining, train_photo_rule
+    from index_store.training.photo_rule.data import gather, gather_judged
+    from index_store.training.photo_rule.train import PhotoRuleTraining, train_photo_rule
 
     quiet = context.obj["quiet"]
     with progress_bar("photos", "photos", quiet=quiet) as advance:

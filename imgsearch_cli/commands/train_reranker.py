@@ -92,7 +92,7 @@ def reranker(
     """
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_models import render_training
-    from index_store.relevance.training import TrainingOptions, train_reranker
+    from index_store.training.reranker.train import TrainingOptions, train_reranker
 
     if no_policy:
         say("imgsearch: the compliance policy is off: nothing is left out of training")
@@ -103,6 +103,6 @@ def reranker(
         found = train_reranker(data, output, options, progress=advance)
     render_training(found, quiet=context.obj["quiet"])
     if report is not None:
-        from index_store.relevance.report import write_training_report
+        from index_store.training.evaluate.report import write_training_report
 
         say(f"report: {write_training_report(report, found)}")

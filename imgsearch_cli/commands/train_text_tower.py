@@ -57,8 +57,8 @@ def text_tower(
     \b
     imgsearch train text-tower ./flickr8k_pretrain ./mixed_pretrain:1:0.1 --teacher ./mpnet --output ./encoder
     """
-    from index_store.encoders.captions import parse_data
-    from index_store.neural.dual_texts import caption_rules
+    from index_store.training.data.captions import parse_data
+    from index_store.training.encoder.prepare_captions import caption_rules
 
     folders = [parse_data(text) for text in data]
     rules = caption_rules(policy_file, no_policy, leave_out, without_names)
@@ -67,11 +67,11 @@ def text_tower(
 
     from imgsearch_cli.render_models import render_encoder_report
     from imgsearch_cli.training_log import watched
-    from index_store.neural.dual_distilling import TextTraining
-    from index_store.neural.dual_starting import choose_start
-    from index_store.neural.dual_text_training import train_texts
-    from index_store.neural.dual_training import OWN_FAMILY, Places
-    from index_store.neural.text_bases import load_text_base
+    from index_store.training.encoder.distillation import TextTraining
+    from index_store.training.encoder.initialise import choose_start
+    from index_store.training.encoder.text_tower import train_texts
+    from index_store.training.encoder.train import OWN_FAMILY, Places
+    from index_store.training.encoder.text_bases import load_text_base
 
     folder, made = choose_start(start)
     if folder is None:

@@ -28,7 +28,7 @@ def texts(context: click.Context, data: tuple[Path, ...], output: Path, seed: in
     """
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_models import render_text_look
-    from index_store.compliance.text_training import TextTraining, train_text_look
+    from index_store.training.text_look.train import TextTraining, train_text_look
 
     with progress_bar("captions", "photos", quiet=context.obj["quiet"]) as advance:
         report = train_text_look(data, output, TextTraining(seed=seed), advance)

@@ -1,1 +1,1 @@
-"""What must not be shown: the policy, the rule for texts, the rule for photos."""
+"""The policy: which texts are refused, and which photos are withheld."""

@@ -17,7 +17,7 @@ from index_store.compliance.reading import plain
 from index_store.compliance.spelling import SHORT, Spelling
 from index_store.compliance.texts import is_gluable, regular_plural
 from index_store.encoders.cards import TOKENIZER_FILE
-from index_store.encoders.companions import SHIPPED
+from index_store.encoders.encoder_models import SHIPPED
 
 # Names and slang that WordNet lacks.
 _VOCABULARY = SHIPPED / "encoder" / TOKENIZER_FILE  # its whole words are the common ones, with names and abbreviations

@@ -79,7 +79,7 @@ class TextJudge:
         with self._opening:
             if self._look is None:
                 from index_store.compliance.text_look import load_text_look
-                from index_store.encoders import encoder_card
+                from index_store.encoders.registry import encoder_card
 
                 self._look = load_text_look(encoder_card().name)
             return self._look
@@ -87,7 +87,7 @@ class TextJudge:
     def _shipped_tower(self) -> Embed:
         with self._opening:
             if self._shipped is None:
-                from index_store.encoders import load_text_encoder
+                from index_store.encoders.registry import load_text_encoder
 
                 tower = load_text_encoder()
                 self._shipped = lambda text: tower.encode_texts([text])[0]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from index_store.encoders import DEFAULT_ENCODER, encoder_card
-from index_store.manifest import Manifest
-from index_store.store import ImageStore, create_store
+from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
+from index_store.store.manifest import Manifest
+from index_store.store.images import ImageStore, create_store
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_wrong_usage_is_one_clear_line(index, photos, tmp_path, arguments, said)
 
 HOLDING = """
 import sys
-from index_store.locking import writing
+from index_store.store.lock import writing
 with writing(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

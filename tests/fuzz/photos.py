@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 
-from index_store import decoding
+from index_store.photos import decode as decoding
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import DecoderError, PhotoError
 from index_store.records import OpenedPhoto

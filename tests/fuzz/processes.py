@@ -19,9 +19,9 @@ SECONDS = 30.0
 _MOST_LINES = 30
 _EARLY = (
     *("imgsearch_cli.main", "imgsearch_cli.render", "imgsearch_cli.render_store", "imgsearch_cli.render_models"),
-    *("index_store.upkeep", "index_store.search", "index_store.store", "index_store.batching", "index_store.server"),
+    *("index_store.library", "index_store.search.ask", "index_store.store.images", "index_store.search.batch", "index_store.store.server"),
     *("index_store.encoders.onnx_dual", "index_store.compliance.photo_rule", "index_store.compliance.showing"),
-    *("index_store.relevance.reranking", "index_store.relevance.cosine", "index_store.vector_repair"),
+    *("index_store.reranker.reranking", "index_store.reranker.cosine", "index_store.store.vector_repair"),
 )
 """Imported once, before the first fork."""
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
-from index_store import server
+from index_store.store import server
 from tests.fuzz.fuzzing import Target
 from tests.fuzz.mutating import json_bytes
 from tests.fuzz.processes import expect_defined, prepare, run_command

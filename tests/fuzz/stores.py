@@ -128,9 +128,9 @@ def _in_child(work: object) -> None:
 
 def _add_rows(store: Path, count: int) -> None:
     """Add made-up photos in places where nothing lies, until Chroma has written its files of vectors."""
-    from index_store.encoders import encoder_card
+    from index_store.encoders.registry import encoder_card
     from index_store.records import PhotoFile, StoredPhoto, Verdict
-    from index_store.store import open_store
+    from index_store.store.images import open_store
 
     opened = open_store(str(store))
     chance = np.random.default_rng(1)
@@ -147,7 +147,7 @@ def _add_rows(store: Path, count: int) -> None:
 
 def _rule(encoder: str) -> str:
     from index_store.compliance.photo_rule import photo_rule_version
-    from index_store.encoders.companions import PHOTO_RULE, find_companion
+    from index_store.encoders.encoder_models import PHOTO_RULE, find_companion
 
     folder = find_companion(PHOTO_RULE, encoder, None)
     assert folder is not None

@@ -15,11 +15,11 @@ from typing import NoReturn
 from index_store.compliance.normalising import MAX_CHARACTERS, normalise
 from index_store.compliance.policy import load_policy
 from index_store.compliance.texts import TextRule, TextVerdict
-from index_store.encoders import encoder_card
+from index_store.encoders.registry import encoder_card
 from index_store.encoders.onnx_dual import OnnxTextEncoder
 from index_store.errors import UsageError
-from index_store.manifest import Manifest
-from index_store.search import Searcher
+from index_store.store.manifest import Manifest
+from index_store.search.ask import Searcher
 from tests.fuzz.fuzzing import FaultFound, Target
 
 try:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from imgsearch_cli.commands.encoders import encoders
 from imgsearch_cli.main import cli
-from index_store.encoders import DEFAULT_ENCODER, encoder_card
+from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
 from tests.index_store.tiny_clip import hub, plain_clip, put_into_cache, sentence_clip
 
 __all__ = ["hub", "plain_clip", "sentence_clip"]

@@ -10,7 +10,7 @@ from rich.console import Console
 from imgsearch_cli.escaping import json_line, one_field, printable, relative
 from imgsearch_cli.render import answer_table, render_answer
 from imgsearch_cli.render_store import render_plan, render_skipped, render_status
-from index_store.planning import IndexPlan
+from index_store.indexing.plan import IndexPlan
 from index_store.records import Answer, Match, Skipped, StoreStatus
 
 NOTICE = "This image is unavailable in your country in compliance with local laws"

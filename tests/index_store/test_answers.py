@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index_store import store as store_module
-from index_store.answers import candidates_in, rows_in, vectors_in, whole_number
-from index_store.chroma_client import translated
+from index_store.store import images as store_module
+from index_store.store.answers import candidates_in, rows_in, vectors_in, whole_number
+from index_store.store.client import translated
 from index_store.errors import StoreError, UsageError
-from index_store.manifest import Manifest
-from index_store.store import ImageStore, open_store
+from index_store.store.manifest import Manifest
+from index_store.store.images import ImageStore, open_store
 
 PLACE = "http://user:secret@127.0.0.1:9"
 UNIT = [1.0, 0.0, 0.0, 0.0]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from index_store.containers import boxes, jpeg_segments, png_chunks, riff_chunks
+from index_store.photos.containers import boxes, jpeg_segments, png_chunks, riff_chunks
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError
-from index_store.photos import open_photo
+from index_store.photos.open import open_photo
 from tests.pictures import difference, exif_of, lying, quadrants, saved
 
 WHOLE = PhotoInput(32)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_store.checking import check_files, check_store, repair_files, repair_store
-from index_store.indexing import index_photos
-from index_store.roots import Place
-from index_store.row_writer import IndexModels
-from index_store.store import ImageStore
+from index_store.store.check import check_files, check_store, repair_files, repair_store
+from index_store.indexing.run import index_photos
+from index_store.photos.roots import Place
+from index_store.indexing.write import IndexModels
+from index_store.store.images import ImageStore
 from tests.index_store.damages import DAMAGES
 from tests.index_store.vector_store import vector_folder
 

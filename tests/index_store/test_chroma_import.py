@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 OPEN = (
-    "import sys; from index_store.store import create_store, open_store; from index_store.manifest import Manifest\n"
+    "import sys; from index_store.store.images import create_store, open_store; from index_store.store.manifest import Manifest\n"
     "create_store(sys.argv[1], Manifest('e', 4)); print(open_store(sys.argv[1]).count())\n"
 )
 
@@ -62,7 +62,7 @@ def test_variables_that_are_not_ours_change_nothing(tmp_path, name, value):
 def test_other_libraries_still_read_their_settings_as_ever(tmp_path, monkeypatch):
     import pydantic_settings
 
-    import index_store.chroma_import  # noqa: F401
+    import index_store.store.chroma_import  # noqa: F401
 
     class Theirs(pydantic_settings.BaseSettings):
         model_config = {"env_file": tmp_path / ".env"}

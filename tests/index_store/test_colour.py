@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from index_store.colour import SDR_WHITE_NITS, Colours, to_srgb
+from index_store.photos.colour import SDR_WHITE_NITS, Colours, to_srgb
 from index_store.encoders.protocols import PhotoInput
-from index_store.photos import open_photo
+from index_store.photos.open import open_photo
 from tests.pictures import QUADRANTS, difference, middles, quadrants, saved
 
 SQUASHED = PhotoInput(32)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index_store.containers import HEAD_BYTES, family_of, raw_signs
+from index_store.photos.containers import HEAD_BYTES, family_of, raw_signs
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError
-from index_store.photos import open_photo
+from index_store.photos.open import open_photo
 from tests.pictures import SIZE, difference, dng, exif_of, middles, quadrants, saved
 
 WANTED = PhotoInput(32)
@@ -122,7 +122,7 @@ def test_the_preview_of_a_raw_file_is_taken_only_if_it_is_large_enough(tmp_path,
     ],
 )
 def test_a_preview_stands_as_its_photo_does(written, flip, size, meant):
-    from index_store.raw import _Preview
+    from index_store.photos.raw import _Preview
 
     class Raw:
         class sizes:
@@ -178,7 +178,7 @@ def test_a_jpeg_xl_without_the_extra_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("container", [False, True])
 def test_the_size_of_a_jpeg_xl_is_read_before_it_is_decoded(size, container):
     pytest.importorskip("pillow_jxl", reason="the extra jxl is not installed")
-    from index_store.containers import jxl_size
+    from index_store.photos.containers import jxl_size
 
     content = saved(Image.new("RGB", size), "JXL", use_container=container, exif=exif_of(1) if container else b"")
     assert jxl_size(content) == (*size, False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from index_store.encoders.protocols import PhotoInput
-from index_store.photos import open_photo
+from index_store.photos.open import open_photo
 from tests.pictures import difference, middles
 
 CORPUS = Path(__file__).parents[1] / "corpus"

@@ -5,8 +5,8 @@ import sqlite3
 
 import pytest
 
-from index_store.chroma_client import connect
-from index_store.database import compact, integrity_problems, refuse_damaged
+from index_store.store.client import connect
+from index_store.store.database import compact, integrity_problems, refuse_damaged
 from index_store.errors import StoreError
 
 

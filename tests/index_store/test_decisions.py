@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from index_store.compliance.decisions import Decision, HandDecisions, decide, overrule
-from index_store.indexing import index_photos, judge_again
+from index_store.indexing.run import index_photos, judge_again
 from index_store.records import BY_HAND, Verdict
-from index_store.roots import Place
-from index_store.row_writer import IndexModels
+from index_store.photos.roots import Place
+from index_store.indexing.write import IndexModels
 
 MODEL = Verdict(True, 0.8, "probability 0.80", "rule-1", "p")
 

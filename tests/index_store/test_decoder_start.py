@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from index_store.decoding import decode_ahead
+from index_store.photos.decode import decode_ahead
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import DecoderError
-from index_store.planning import EncodingJob
+from index_store.indexing.plan import EncodingJob
 from index_store.records import PhotoFile
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import UsageError
-from index_store.finding import find_photos
-from index_store.photos import open_photo
+from index_store.photos.find import find_photos
+from index_store.photos.open import open_photo
 from index_store.records import FindOptions
 
 SQUASHED = PhotoInput(side=16)
@@ -114,7 +114,7 @@ def test_a_folder_without_permission_is_named_and_its_photos_count_as_unreadable
     paint("b.jpg")
     (tmp_path / "closed").chmod(0)
     script = (
-        "import sys; from index_store.finding import find_photos; f = find_photos(sys.argv[1]);"
+        "import sys; from index_store.photos.find import find_photos; f = find_photos(sys.argv[1]);"
         "print([p.image_id[-5:] for p in f.files], [s.reason for s in f.skipped], [u[-6:] for u in f.unreadable])"
     )
     without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []

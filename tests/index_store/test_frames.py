@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from index_store import frames as frames_module
+from index_store.photos import frames as frames_module
 from index_store.encoders.protocols import PhotoInput
-from index_store.frames import chosen
-from index_store.photos import open_photo
+from index_store.photos.frames import chosen
+from index_store.photos.open import open_photo
 from tests.pictures import QUADRANTS, difference, exif_of, lying, saved
 
 WANTED = PhotoInput(8)

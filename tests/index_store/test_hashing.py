@@ -8,9 +8,9 @@ import time
 import pytest
 
 from index_store.errors import PhotoError, PhotoUnreadableError
-from index_store.finding import find_photos
-from index_store.hashing import MAX_FILE_BYTES, hash_file
-from index_store.planning import plan_changes
+from index_store.photos.find import find_photos
+from index_store.photos.hashing import MAX_FILE_BYTES, hash_file
+from index_store.indexing.plan import plan_changes
 
 
 def test_a_file_is_named_by_its_content(tmp_path):

@@ -11,9 +11,9 @@ import pytest
 from index_store.compliance.photo_rule import photo_rule_version
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
 from index_store.encoders.cards import read_card
-from index_store.encoders.companions import belongs_to
+from index_store.encoders.encoder_models import belongs_to
 from index_store.errors import ImgsearchError, PolicyError, WeightsError
-from index_store.relevance.reranking import read_reranker
+from index_store.reranker.reranking import read_reranker
 
 WEIGHTS = Path(__file__).parents[2] / "index_store" / "weights"
 DEEP = '{"schema": ' + "[" * 100_000

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from chromadb.api.models.Collection import Collection
 
-from index_store import server
-from index_store.chroma_client import batch_size, connect, translated
+from index_store.store import server
+from index_store.store.client import batch_size, connect, translated
 from index_store.errors import StoreError
-from index_store.places import shown_place
+from index_store.paths import shown_place
 
 IDENTITY = {"user_id": "", "tenant": "default_tenant", "databases": ["default_database"]}
 COLLECTION = {

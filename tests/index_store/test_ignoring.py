@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from index_store.errors import UsageError
-from index_store.finding import find_photos
-from index_store.ignoring import MOST_IGNORE_BYTES, MOST_PATTERNS, Rules, is_rubbish, linear
+from index_store.photos.find import find_photos
+from index_store.photos.ignore import MOST_IGNORE_BYTES, MOST_PATTERNS, Rules, is_rubbish, linear
 from index_store.records import FindOptions
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from index_store.compliance.judging import CUT
-from index_store.encoders import encoder_card
-from index_store.manifest import Manifest
-from index_store.search import Searcher
-from index_store.store import create_store
-from index_store.text_cache import TextCache
+from index_store.encoders.registry import encoder_card
+from index_store.store.manifest import Manifest
+from index_store.search.ask import Searcher
+from index_store.store.images import create_store
+from index_store.search.text_cache import TextCache
 
 REFUSED = "being rocked to sleep by mama in the cradle"
 """No word of it names a child; the look at its embedding refuses it."""

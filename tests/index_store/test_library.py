@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index_store.encoders import DEFAULT_ENCODER, encoder_card
+from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
 from index_store.errors import EncoderError, StoreError, UsageError
-from index_store.manifest import Manifest
+from index_store.store.manifest import Manifest
 from index_store.records import BY_HAND, IndexedRoot
-from index_store.roots import Place
-from index_store.search import Searcher
-from index_store.store import create_store, encoders_in, open_store
-from index_store.upkeep import Library
+from index_store.photos.roots import Place
+from index_store.search.ask import Searcher
+from index_store.store.images import create_store, encoders_in, open_store
+from index_store.library import Library
 from tests.demo_photos import main as copy_demo_photos
 
 
@@ -153,13 +153,13 @@ def test_decisions_and_forgetting_reach_the_photos_of_every_encoder(own):
 
 def test_a_foreign_store_does_not_decide_what_a_refresh_reads(own, monkeypatch):
     library, folder = own
-    monkeypatch.setattr("index_store.seals._key", lambda: b"k" * 32)  # as for another user
+    monkeypatch.setattr("index_store.store.seals._key", lambda: b"k" * 32)  # as for another user
     with pytest.raises(UsageError, match="photos was indexed by another user or on another machine"):
         library.index()
     (folder / "rocket.jpg").unlink()
     assert library.index([Place(str(folder))]).removed == 1
     create_store(library.place, Manifest(encoder_card().name, encoder_card().dimension))
-    monkeypatch.setattr("index_store.seals._key", lambda: b"l" * 32)
+    monkeypatch.setattr("index_store.store.seals._key", lambda: b"l" * 32)
     open_store(library.place).set_roots([IndexedRoot(str(folder.parent), "2026-01-01T00:00:00+00:00", 1)])
     report = library.index()
     assert [(skip.path, skip.reason[:31]) for skip in report.skipped] == [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from index_store.errors import StoreError
-from index_store.locking import writing
+from index_store.store.lock import writing
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,8 +20,8 @@ def mode(path: Path) -> int:
 
 def test_a_new_store_is_its_owners_alone(tmp_path):
     script = (
-        "import sys; from index_store.locking import writing; from index_store.store import create_store\n"
-        "from index_store.manifest import Manifest\n"
+        "import sys; from index_store.store.lock import writing; from index_store.store.images import create_store\n"
+        "from index_store.store.manifest import Manifest\n"
         "with writing(sys.argv[1], make=True): create_store(sys.argv[1], Manifest('e', 4))\n"
     )
     store = tmp_path / "deep" / "store"
@@ -61,7 +61,7 @@ def test_nothing_is_written_through_what_lies_in_a_foreign_store(tmp_path, name,
     assert not (tmp_path / "new").exists()
 
 
-HOLD = "import sys; from index_store.locking import writing\nwith writing(sys.argv[1]): print(1, flush=True); input()"
+HOLD = "import sys; from index_store.store.lock import writing\nwith writing(sys.argv[1]): print(1, flush=True); input()"
 
 
 @pytest.mark.parametrize("lie", ["pipe", "link", "deep", "endless", "other types", "another list"])
@@ -96,9 +96,9 @@ def test_the_folder_of_something_else_is_refused_and_stays_as_it_is(tmp_path):
 
 FIRST = """
 import sys
-from index_store.locking import writing
-from index_store.manifest import Manifest
-from index_store.store import create_store
+from index_store.store.lock import writing
+from index_store.store.manifest import Manifest
+from index_store.store.images import create_store
 sys.stdin.readline()
 with writing(sys.argv[1], wait=True, make=True):
     create_store(sys.argv[1], Manifest("e", 4))
@@ -109,7 +109,7 @@ def test_eight_first_writers_at_once_all_find_one_store(tmp_path):
     store = tmp_path / "new" / "store"
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", "import index_store.store\n" + FIRST, str(store)],
+            [sys.executable, "-c", "import index_store.store.images\n" + FIRST, str(store)],
             cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for _ in range(8)
@@ -132,8 +132,8 @@ def test_a_name_that_chroma_cannot_take_is_refused_before_a_folder_is_made(tmp_p
 
 @pytest.mark.parametrize("name", ["file:photos", "a?mode=ro", "a%20b", ":memory:", " a ", "é"])
 def test_a_name_that_means_something_to_sqlite_is_just_a_name(tmp_path, monkeypatch, name):
-    from index_store.manifest import Manifest
-    from index_store.store import create_store, open_store
+    from index_store.store.manifest import Manifest
+    from index_store.store.images import create_store, open_store
 
     monkeypatch.chdir(tmp_path)
     with writing(name, make=True):

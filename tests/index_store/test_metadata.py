@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from index_store.encoders.protocols import PhotoInput
-from index_store.photos import open_photo
+from index_store.photos.open import open_photo
 from tests.pictures import dng, exif_of, quadrants, saved
 
 WANTED = PhotoInput(8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from index_store.encoders.protocols import PhotoInput
-from index_store.photos import open_photo
+from index_store.photos.open import open_photo
 from tests.pictures import QUADRANTS, SIZE, difference, dng, exif_of, lying, saved
 
 LOSSY = {"quality": 95}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from index_store import pairing
-from index_store.finding import RAW_SUFFIXES, find_photos
+from index_store.photos import pairing
+from index_store.photos.find import RAW_SUFFIXES, find_photos
 from index_store.records import FindOptions
 
 MINUTE = 60 * 10**9

@@ -11,8 +11,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError, PhotoUnreadableError
-from index_store.hashing import MAX_FILE_BYTES, hash_file
-from index_store.photos import MAX_PIXELS, open_photo
+from index_store.photos.hashing import MAX_FILE_BYTES, hash_file
+from index_store.photos.open import MAX_PIXELS, open_photo
 
 SQUASHED = PhotoInput(side=16)
 

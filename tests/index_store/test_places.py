@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from index_store.errors import StoreError
-from index_store.places import (
+from index_store.paths import (
     NO_HOME,
     default_store,
     is_there,
@@ -98,6 +98,6 @@ def test_what_is_not_there_is_told_from_what_may_not_be_seen(tmp_path):
 def test_a_folder_that_may_not_be_entered_is_an_error(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o700)
     path = str(tmp_path / "closed" / "x")
-    script = f"import os\nfrom index_store.places import is_there\nos.setuid(12345)\nis_there({path!r})"
+    script = f"import os\nfrom index_store.paths import is_there\nos.setuid(12345)\nis_there({path!r})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "PermissionError" in done.stderr

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from index_store.finding import find_photos
-from index_store.hashing import hash_file
-from index_store.planning import lies_below, plan_changes
+from index_store.photos.find import find_photos
+from index_store.photos.hashing import hash_file
+from index_store.indexing.plan import lies_below, plan_changes
 from index_store.records import PhotoFile, StoredPhoto, Verdict
 from tests.conftest import content_of
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError
-from index_store.photos import MAX_PIXELS, open_photo
-from index_store.raw import develop
+from index_store.photos.open import MAX_PIXELS, open_photo
+from index_store.photos.raw import develop
 
 SIDE = 64
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SIGNED = 1, 2, 3, 4, 5, 10

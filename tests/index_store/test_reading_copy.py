@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from index_store import reading_copy as copies
+from index_store.store import reading_copy as copies
 from index_store.errors import StoreError
 
 READ = """
 import json, sys
 import numpy as np
-from index_store.chroma_client import connect
+from index_store.store.client import connect
 from tests.index_store.vector_store import vectors
 try:
     collection = connect(sys.argv[1], read_only=True).get_collection("photos", embedding_function=None)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index_store.recall import TrueNeighbours, sample_queries
+from index_store.store.recall import TrueNeighbours, sample_queries
 from index_store.records import Candidate
 
 

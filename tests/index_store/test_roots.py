@@ -11,7 +11,7 @@ from PIL import Image
 
 from index_store.errors import UsageError
 from index_store.records import FindOptions, IndexedRoot, PhotoFile
-from index_store.roots import Place, Survey, chosen_places, survey
+from index_store.photos.roots import Place, Survey, chosen_places, survey
 
 
 class Runs:
@@ -443,7 +443,7 @@ def test_where_a_file_system_has_no_inodes_places_are_told_apart_by_their_paths(
         status = real(path, **options)
         return os.stat_result((*status[:1], 0, *status[2:10]), {"st_mtime_ns": 1, "st_ctime_ns": 1})
 
-    monkeypatch.setattr("index_store.finding.os.stat", without_inodes)
+    monkeypatch.setattr("index_store.photos.find.os.stat", without_inodes)
     run("a", "b")
     assert (run.names, run.root_names) == (["a/1.jpg", "b/2.jpg"], ["a", "b"])
 

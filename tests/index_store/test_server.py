@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from index_store.errors import StoreError
-from index_store.indexing import IndexOptions, index_photos
-from index_store.manifest import Manifest
-from index_store.roots import Place
-from index_store.row_writer import WRITE_SIZE, IndexModels
-from index_store.store import create_store, open_store
+from index_store.indexing.run import IndexOptions, index_photos
+from index_store.store.manifest import Manifest
+from index_store.photos.roots import Place
+from index_store.indexing.write import WRITE_SIZE, IndexModels
+from index_store.store.images import create_store, open_store
 from tests.conftest import ColourEncoder, judge_white_as_withheld
 
 MANIFEST = Manifest(ColourEncoder.name, ColourEncoder.dimension)
@@ -111,7 +111,7 @@ def test_a_named_root_means_the_same_photos_on_two_machines(server, encoder, pai
     index(store, encoder, Place(str(tmp_path / "here"), name="archive"))
 
     (tmp_path / "here").rename(tmp_path / "there")
-    monkeypatch.setattr("index_store.store.socket.gethostname", lambda: "another-machine")
+    monkeypatch.setattr("index_store.store.images.socket.gethostname", lambda: "another-machine")
     other = create_store(server.url, MANIFEST)
     other.name_roots({"archive": str(tmp_path / "there")})
     report = index(other, encoder, Place(str(tmp_path / "there"), name="archive"))

@@ -12,11 +12,11 @@ from chromadb.config import Settings
 
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
-from index_store.manifest import SCHEMA, Manifest
-from index_store.naming import Naming
+from index_store.store.manifest import SCHEMA, Manifest
+from index_store.store.naming import Naming
 from index_store.records import BY_HAND, IndexedRoot, PhotoFile, StoredPhoto, Verdict
-from index_store.rows import photo_row
-from index_store.store import HNSW, create_store, encoders_in, open_store
+from index_store.store.rows import photo_row
+from index_store.store.images import HNSW, create_store, encoders_in, open_store
 from tests.conftest import content_of
 
 CLEAN = Verdict(False, 0.25, "", "rule-1", "policy-1")
@@ -244,7 +244,7 @@ def test_a_row_that_somebody_else_wrote_is_one_clear_error_and_can_be_dropped(st
 
 def test_a_root_is_trusted_only_where_this_user_indexed_it(store, monkeypatch):
     store.set_roots([IndexedRoot("/mine", "2026-01-01T00:00:00+00:00", 3)])
-    monkeypatch.setattr("index_store.seals._key", lambda: b"k" * 32)  # as on another machine, or for another user
+    monkeypatch.setattr("index_store.store.seals._key", lambda: b"k" * 32)  # as on another machine, or for another user
     store.set_roots([IndexedRoot("/theirs", "2026-01-01T00:00:00+00:00", 3)])
     assert [(root.path, root.trusted) for root in store.roots()] == [("/mine", False), ("/theirs", True)]
     row = store._small_collection("imgsearch-roots").get(include=["metadatas"])["metadatas"][1]
@@ -284,14 +284,14 @@ def test_a_large_store_is_searched_more_widely(store, monkeypatch):
     store.upsert([photo(f"/{number}.jpg") for number in range(20)], unit(*[[1, number, 0, 0] for number in range(20)]))
     store.tune()
     assert width() == HNSW["ef_search"]
-    monkeypatch.setattr("index_store.store._TUNED_FOR", 2)
+    monkeypatch.setattr("index_store.store.images._TUNED_FOR", 2)
     store.tune()
     assert width() == round(HNSW["ef_search"] * 10**0.4)
     assert len(open_store(store.place).nearest(unit([1, 0, 0, 0])[0], 5)) == 5
 
 
 def test_rows_are_read_a_page_at_a_time_since_chroma_fails_on_many(store, monkeypatch):
-    monkeypatch.setattr("index_store.store._PAGE", 3)
+    monkeypatch.setattr("index_store.store.images._PAGE", 3)
     for count in (2, 3, 4, 7):
         rows = [photo(f"/{number}.jpg", WITHHELD) for number in range(count)]
         store.upsert(rows, unit(*[[1, number, 0, 0] for number in range(count)]))

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from index_store import vector_loss
-from index_store.chroma_client import connect
+from index_store.store import vector_loss
+from index_store.store.client import connect
 from index_store.errors import StoreError
-from index_store.vector_files import look_at
-from index_store.vector_loss import lost_vectors, refuse_lost_vectors
+from index_store.store.vector_files import look_at
+from index_store.store.vector_loss import lost_vectors, refuse_lost_vectors
 from tests.index_store.damages import DAMAGES
 from tests.index_store.vector_store import DIMENSION, IN_FILES, ROWS, vector_folder
 
@@ -48,8 +48,8 @@ def test_what_is_in_the_log_alone_is_not_lost(vectored):
 _CHANGES = """
 import random, sys
 import numpy as np
-from index_store.chroma_import import chromadb, own_settings
-from index_store.vector_loss import lost_vectors
+from index_store.store.chroma_import import chromadb, own_settings
+from index_store.store.vector_loss import lost_vectors
 place, seed = sys.argv[1], int(sys.argv[2])
 chance, numbers = random.Random(seed), np.random.default_rng(seed)
 collection = chromadb.PersistentClient(place, settings=own_settings()).get_collection("photos", embedding_function=None)

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from index_store import vector_loss
-from index_store.chroma_client import connect
-from index_store.vector_loss import lost_vectors
-from index_store.vector_repair import repair_vectors, shrink_vectors
+from index_store.store import vector_loss
+from index_store.store.client import connect
+from index_store.store.vector_loss import lost_vectors
+from index_store.store.vector_repair import repair_vectors, shrink_vectors
 from tests.index_store import vector_store
 from tests.index_store.damages import DAMAGES
 from tests.index_store.vector_store import IN_FILES, ROWS, vector_folder
@@ -73,7 +73,7 @@ def test_an_interrupted_repair_is_done_again_with_the_same_result(vectored, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("index_store.vector_repair._carry_out", fail)
+        patch.setattr("index_store.store.vector_repair._carry_out", fail)
         with pytest.raises(KeyboardInterrupt):
             repair_vectors(str(vectored), 32)
     [done] = repair_vectors(str(vectored), 32)
@@ -82,7 +82,7 @@ def test_an_interrupted_repair_is_done_again_with_the_same_result(vectored, monk
 
 DELETE = """
 import sys
-from index_store.chroma_import import chromadb, own_settings
+from index_store.store.chroma_import import chromadb, own_settings
 client = chromadb.PersistentClient(sys.argv[1], settings=own_settings())
 collection = client.get_collection("photos", embedding_function=None)
 collection.delete(ids=[f"row {i}" for i in range(180)])
@@ -91,7 +91,7 @@ collection.upsert(ids=["row 249"] * 1, embeddings=[[1.0] + [0.0] * 15], metadata
 
 
 def test_the_space_of_deleted_vectors_comes_back(vectored, monkeypatch):
-    monkeypatch.setattr("index_store.vector_repair._MOST_WASTE", 50)
+    monkeypatch.setattr("index_store.store.vector_repair._MOST_WASTE", 50)
     assert shrink_vectors(str(vectored), 32) == []
     subprocess.run([sys.executable, "-c", DELETE, str(vectored)], check=True)
     before = (vector_folder(vectored) / "data_level0.bin").stat().st_size

@@ -125,6 +125,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _prepare() -> None:
     pytest.importorskip("torch", reason="a model of transformers needs torch")
-    from index_store.neural.torchvision_shim import declare_missing_operators
+    from index_store.encoders.torchvision_shim import declare_missing_operators
 
     declare_missing_operators()

@@ -14,7 +14,7 @@ ROWS, DIMENSION, IN_FILES = 250, 16, 200
 _MAKE = """
 import sys
 import numpy as np
-from index_store.chroma_import import chromadb, own_settings
+from index_store.store.chroma_import import chromadb, own_settings
 rows, dimension = int(sys.argv[2]), int(sys.argv[3])
 client = chromadb.PersistentClient(sys.argv[1], settings=own_settings())
 vectors = np.random.default_rng(0).normal(size=(rows, dimension)).astype(np.float32)

@@ -14,7 +14,7 @@ from index_store.compliance.judging import TextJudge
 from index_store.compliance.normalising import normalise
 from index_store.compliance.policy import load_policy
 from index_store.compliance.texts import TextRule
-from index_store.encoders import load_text_encoder
+from index_store.encoders.registry import load_text_encoder
 from tests.index_store.compliance.edits import KINDS, edited
 
 TABLES = Path(__file__).parents[2] / "data"

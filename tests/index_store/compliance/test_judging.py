@@ -16,7 +16,7 @@ from index_store.compliance.judging import CUT, TextJudge
 from index_store.compliance.policy import load_policy
 from index_store.compliance.text_look import SHIPPED_WEIGHTS, load_text_look
 from index_store.compliance.texts import TextRule
-from index_store.encoders import encoder_card, load_text_encoder
+from index_store.encoders.registry import encoder_card, load_text_encoder
 from index_store.errors import WeightsError
 
 TABLES = Path(__file__).parents[2] / "data"

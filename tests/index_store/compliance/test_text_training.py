@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from index_store.compliance import text_training
+from index_store.training.text_look import train as text_training
 from index_store.compliance.text_look import load_text_look
-from index_store.compliance.text_training import read_examples, train_text_look
-from index_store.encoders import encoder_card, load_text_encoder
+from index_store.training.text_look.train import read_examples, train_text_look
+from index_store.encoders.registry import encoder_card, load_text_encoder
 from index_store.errors import DataError
 
 CHILD = ("a girl on a swing", "two boys play football", "a baby sleeps", "kids in a pool", "a toddler with a dog")

@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from index_store.compliance.fitting import NetworkFit, fit_network
-from index_store.compliance.learning_data import JudgedPhotos, LearningData
+from index_store.training.photo_rule.fitting import NetworkFit, fit_network
+from index_store.training.photo_rule.data import JudgedPhotos, LearningData
 from index_store.compliance.photo_rule import CARD_FILE, load_photo_rule
 from index_store.compliance.policy import load_policy
-from index_store.compliance.training import PhotoRuleTraining, caption_shares, measure, train_photo_rule
-from index_store.encoders.captions import CaptionedPhoto
+from index_store.training.photo_rule.train import PhotoRuleTraining, caption_shares, measure, train_photo_rule
+from index_store.training.data.captions import CaptionedPhoto
 from index_store.errors import DataError
 
 QUICK = PhotoRuleTraining(folds=3, candidates=("logistic, C 0.01", "network 128, soft labels"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_store.encoders.captions import (
+from index_store.training.data.captions import (
     CaptionedPhoto,
     DataFolder,
     held_out,

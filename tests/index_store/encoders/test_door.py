@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_store.encoders import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
+from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
 from index_store.encoders.listing import list_encoders
 from index_store.encoders.protocols import PhotoInput
 from index_store.encoders.sentence_cards import HUB_NAMES
 from index_store.errors import EncoderError, PolicyError, StoreError, WeightsError
-from index_store.neural.hub import fetch
-from index_store.relevance.cosine import CosineScorer
-from index_store.relevance.predictors import Curve
-from index_store.relevance.reranking import Reranker, write_reranker
-from index_store.roots import Place
-from index_store.search import Searcher
-from index_store.store import encoders_in
-from index_store.upkeep import Library
+from index_store.encoders.hub import fetch
+from index_store.reranker.cosine import CosineScorer
+from index_store.reranker.predictors import Curve
+from index_store.reranker.reranking import Reranker, write_reranker
+from index_store.photos.roots import Place
+from index_store.search.ask import Searcher
+from index_store.store.images import encoders_in
+from index_store.library import Library
 from tests.index_store.tiny_clip import hub, make_clip, plain_clip, put_into_cache, sentence_clip, siglip
 
 __all__ = ["hub", "plain_clip", "sentence_clip", "siglip"]
@@ -216,7 +216,7 @@ def test_fetching_is_refused_where_the_hubs_own_setting_forbids_it(hub: Path, mo
 
 
 def test_fetching_from_a_hub_that_cannot_be_reached_fails_soon_and_in_one_line(hub: Path) -> None:
-    code = "from index_store.neural.hub import fetch\nfetch('clip-ViT-B-32')"
+    code = "from index_store.encoders.hub import fetch\nfetch('clip-ViT-B-32')"
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=False
@@ -276,8 +276,8 @@ def test_an_unchanged_run_opens_no_model(clip: Setting, photos: Place) -> None:
     clip.library().index([photos])
     code = (
         "import sys\n"
-        "from index_store.roots import Place\n"
-        "from index_store.upkeep import Library\n"
+        "from index_store.photos.roots import Place\n"
+        "from index_store.library import Library\n"
         f"library = Library({clip.store!r}, {str(clip.model)!r}, unjudged=True)\n"
         f"assert library.index([Place({photos.path!r})]).unchanged == 5\n"
         "library.status()\n"
@@ -419,7 +419,7 @@ def test_the_list_names_a_package_that_is_not_installed(
 def test_photos_come_with_their_own_aspect_ratio(sentence_clip: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    from index_store.photos import open_photo
+    from index_store.photos.open import open_photo
 
     Image.new("RGB", (200, 100)).save(tmp_path / "wide.png")
     encoder = load_photo_encoder(str(sentence_clip))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_store.encoders import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
+from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
 from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, WEIGHT_FILES, fingerprint, write_card
 from index_store.encoders.onnx_dual import PHOTO_BATCH, TEXT_BATCH, OnnxPhotoEncoder, OnnxTextEncoder
 from index_store.errors import EncoderError, WeightsError
@@ -166,7 +166,7 @@ def test_a_name_changes_with_the_weights(folder: Path) -> None:
 def test_the_door_and_the_card_load_neither_numpy_nor_onnxruntime() -> None:
     code = (
         "import sys\n"
-        "from index_store.encoders import encoder_card\n"
+        "from index_store.encoders.registry import encoder_card\n"
         "encoder_card()\n"
         "print(sorted({'numpy', 'onnxruntime', 'tokenizers', 'torch'} & set(sys.modules)))"
     )

@@ -20,18 +20,21 @@ from click.testing import CliRunner  # noqa: E402
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
 
 from imgsearch_cli.commands.train_encoder import encoder as train_command  # noqa: E402
-from index_store.encoders import load_photo_encoder, load_text_encoder  # noqa: E402
-from index_store.encoders.captions import DataFolder  # noqa: E402
+from index_store.encoders.registry import load_photo_encoder, load_text_encoder  # noqa: E402
+from index_store.training.data.captions import DataFolder  # noqa: E402
 from index_store.errors import EncoderError, WeightsError  # noqa: E402
-from index_store.neural import photo_bases, resnet, text_bases, word_vectors  # noqa: E402
-from index_store.neural.bases import PhotoBase, TextBase  # noqa: E402
-from index_store.neural.dual_learning import drop_words, pseudo_features  # noqa: E402
-from index_store.neural.dual_model import Heads, HeadShape, PhotoTower  # noqa: E402
-from index_store.neural.dual_training import train_encoder  # noqa: E402
-from index_store.neural.photo_bases import PHOTO_BASES, load_photo_base  # noqa: E402
-from index_store.neural.resnet import IMAGENET_PIXELS, RESNET_FILE  # noqa: E402
-from index_store.neural.text_bases import TEXT_BASES, load_text_base  # noqa: E402
-from index_store.neural.torchvision_shim import declare_missing_operators  # noqa: E402
+from index_store.training.encoder import photo_bases
+from index_store.training.study import resnet
+from index_store.training.encoder import text_bases
+from index_store.training.study import word_vectors  # noqa: E402
+from index_store.training.encoder.bases import PhotoBase, TextBase  # noqa: E402
+from index_store.training.encoder.steps import drop_words, pseudo_features  # noqa: E402
+from index_store.training.encoder.model import Heads, HeadShape, PhotoTower  # noqa: E402
+from index_store.training.encoder.train import train_encoder  # noqa: E402
+from index_store.training.encoder.photo_bases import PHOTO_BASES, load_photo_base  # noqa: E402
+from index_store.training.study.resnet import IMAGENET_PIXELS, RESNET_FILE  # noqa: E402
+from index_store.training.encoder.text_bases import TEXT_BASES, load_text_base  # noqa: E402
+from index_store.encoders.torchvision_shim import declare_missing_operators  # noqa: E402
 from tests.index_store.neural.test_dual_training import COLOURS, SIDE, TINY, colour_data, silent, tiny_bases  # noqa: E402
 from tests.index_store.tiny_clip import put_into_cache  # noqa: E402
 
@@ -307,7 +310,7 @@ def tokenized(base: TextBase, text: str) -> tuple[Any, Any]:
 
 
 def tokens_of(ids: Any, mask: Any) -> Any:
-    from index_store.neural.dual_data import Tokens
+    from index_store.training.encoder.photo_views import Tokens
 
     return Tokens(ids, mask)
 
@@ -512,6 +515,6 @@ def test_help_names_every_base() -> None:
 
 
 def test_the_study_and_training_look_for_the_same_file() -> None:
-    from index_store.neural import study_towers
+    from index_store.training.study import towers as study_towers
 
     assert study_towers.RESNET_FILE is resnet.RESNET_FILE

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from index_store.neural.dual_batches import MixedBatches, equal_captions, key_table, shares  # noqa: E402
-from index_store.neural.dual_learning import contrastive_loss  # noqa: E402
+from index_store.training.encoder.batches import MixedBatches, equal_captions, key_table, shares  # noqa: E402
+from index_store.training.encoder.steps import contrastive_loss  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("onnx", reason="exporting needs onnx: pip install 'imgsearch-cli[train]'")
 
-from index_store.encoders.captions import DataFolder  # noqa: E402
+from index_store.training.data.captions import DataFolder  # noqa: E402
 from index_store.errors import EncoderError  # noqa: E402
-from index_store.neural import dual_checkpoint, dual_files  # noqa: E402
-from index_store.neural.dual_checkpoint import STATE_FILE, Checkpoints  # noqa: E402
-from index_store.neural.dual_config import HeadShape  # noqa: E402
-from index_store.neural.dual_files import in_parts, write_atomically  # noqa: E402
-from index_store.neural.dual_training import Places, train_encoder  # noqa: E402
+from index_store.training.encoder import checkpoint as dual_checkpoint
+from index_store.training.encoder import resumable_files as dual_files  # noqa: E402
+from index_store.training.encoder.checkpoint import STATE_FILE, Checkpoints  # noqa: E402
+from index_store.training.encoder.config import HeadShape  # noqa: E402
+from index_store.training.encoder.resumable_files import in_parts, write_atomically  # noqa: E402
+from index_store.training.encoder.train import Places, train_encoder  # noqa: E402
 from tests.index_store.neural.test_dual_training import TINY, colour_data, silent, tiny_bases  # noqa: E402
 
 ROOT = Path(__file__).parents[3]

@@ -12,13 +12,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("onnx", reason="exporting needs onnx: pip install 'imgsearch-cli[train]'")
 
-from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder  # noqa: E402
-from index_store.encoders.captions import DataFolder  # noqa: E402
-from index_store.neural import dual_text_training  # noqa: E402
-from index_store.neural.dual_distilling import TextTraining, pieces_of, teaching_loss  # noqa: E402
-from index_store.neural.dual_teaching import TeacherTraining, pooled_features  # noqa: E402
-from index_store.neural.dual_text_training import train_texts  # noqa: E402
-from index_store.neural.dual_training import Places, train_encoder  # noqa: E402
+from index_store.encoders.registry import encoder_card, load_photo_encoder, load_text_encoder  # noqa: E402
+from index_store.training.data.captions import DataFolder  # noqa: E402
+from index_store.training.encoder import text_tower as dual_text_training  # noqa: E402
+from index_store.training.encoder.distillation import TextTraining, pieces_of, teaching_loss  # noqa: E402
+from index_store.training.encoder.teachers import TeacherTraining, pooled_features  # noqa: E402
+from index_store.training.encoder.text_tower import train_texts  # noqa: E402
+from index_store.training.encoder.train import Places, train_encoder  # noqa: E402
 from tests.index_store.neural.test_dual_training import COLOURS, SIDE, TINY, colour_data, silent, tiny_bases  # noqa: E402
 
 TINY_TEXTS = TextTraining(
@@ -82,7 +82,7 @@ def test_texts_find_their_photos_and_the_photo_tower_is_the_same_file(start, tmp
 
 def test_the_card_has_the_exported_files_recall_and_not_that_of_the_start(start, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "index_store.neural.dual_keeping.mean_total", lambda points: points[0].epoch
+        "index_store.training.encoder.best_epoch.mean_total", lambda points: points[0].epoch
     )  # the last is best
     config = replace(TINY_TEXTS, validation_share=0.4, epochs=2)
     made = learn(start, tmp_path / "made", monkeypatch, config, cache=tmp_path / "cache")
@@ -112,7 +112,7 @@ def test_training_goes_on_from_what_was_taught(start, tmp_path, monkeypatch):
 def test_a_stopped_training_goes_on_to_the_same_weights(start, tmp_path, monkeypatch):
     config = replace(TINY_TEXTS, epochs=3, word_dropout=0.2)
     whole = learn(start, tmp_path / "whole", monkeypatch, config)
-    monkeypatch.setattr("index_store.neural.dual_checkpoint.SECONDS", 0.0)
+    monkeypatch.setattr("index_store.training.encoder.checkpoint.SECONDS", 0.0)
     places = {"checkpoints": tmp_path / "kept", "cache": tmp_path / "cache"}
     taken = 0
     step = dual_text_training.TextLearning.step

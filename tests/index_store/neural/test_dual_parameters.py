@@ -14,12 +14,12 @@ onnx = pytest.importorskip("onnx", reason="exporting needs onnx: pip install 'im
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from index_store.encoders import encoder_card  # noqa: E402
+from index_store.encoders.registry import encoder_card  # noqa: E402
 from index_store.errors import EncoderError, WeightsError  # noqa: E402
-from index_store.neural.dual_config import EncoderTraining  # noqa: E402
-from index_store.neural.dual_import import import_towers  # noqa: E402
-from index_store.neural.dual_parameters import parameter_table, read_parameters  # noqa: E402
-from index_store.neural.dual_training import build_towers  # noqa: E402
+from index_store.training.encoder.config import EncoderTraining  # noqa: E402
+from index_store.training.encoder.onnx_weights import import_towers  # noqa: E402
+from index_store.training.encoder.parameters import parameter_table, read_parameters  # noqa: E402
+from index_store.training.encoder.train import build_towers  # noqa: E402
 
 RANDOM = np.random.default_rng(0)
 
@@ -122,7 +122,7 @@ def renamed(folder: Path, start: Path) -> Path:
 
 
 def test_what_ships_is_read_whole_and_names_do_not_matter(tmp_path):
-    bases = pytest.importorskip("index_store.neural.bases", reason="needs the bases of the extra `train`")
+    bases = pytest.importorskip("index_store.training.encoder.bases", reason="needs the bases of the extra `train`")
     shipped = encoder_card().folder
     one = build_towers(bases.load_lite2(), bases.load_minilm(), EncoderTraining())
     other = build_towers(bases.load_lite2(), bases.load_minilm(), EncoderTraining())

@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("torch", reason="training needs torch")
 
 from index_store.compliance.policy import load_policy
-from index_store.encoders.captions import CaptionedPhoto
+from index_store.training.data.captions import CaptionedPhoto
 from index_store.errors import PolicyError
-from index_store.neural import dual_texts
-from index_store.neural.dual_texts import (
+from index_store.training.encoder import prepare_captions as dual_texts
+from index_store.training.encoder.prepare_captions import (
     CaptionRules,
     caption_key,
     caption_rules,

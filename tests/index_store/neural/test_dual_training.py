@@ -16,20 +16,20 @@ pytest.importorskip("onnx", reason="exporting needs onnx: pip install 'imgsearch
 from PIL import Image  # noqa: E402
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
 
-from index_store.encoders import encoder_card, load_photo_encoder, load_text_encoder, shipped_before  # noqa: E402
-from index_store.encoders.captions import DataFolder, read_captions  # noqa: E402
+from index_store.encoders.registry import encoder_card, load_photo_encoder, load_text_encoder, shipped_before  # noqa: E402
+from index_store.training.data.captions import DataFolder, read_captions  # noqa: E402
 from index_store.errors import DataError, EncoderError, WeightsError  # noqa: E402
-from index_store.neural import dual_writing  # noqa: E402
-from index_store.neural.bases import PhotoBase, TextBase  # noqa: E402
-from index_store.neural.dual_config import EncoderTraining, HeadShape  # noqa: E402
-from index_store.neural.dual_data import Tokens, Views, feature_maps, load_photos, load_view, tokenize  # noqa: E402
-from index_store.neural.dual_judging import Gallery, Recall, recall_at  # noqa: E402
-from index_store.neural.dual_keeping import Keeper, better_ones_at  # noqa: E402
-from index_store.neural.dual_learning import contrastive_loss, drop_words, pseudo_features  # noqa: E402
-from index_store.neural.dual_model import DualModel, fit_reduction  # noqa: E402
-from index_store.neural.dual_starting import choose_start, load_start  # noqa: E402
-from index_store.neural.dual_training import Places, build_towers, own_family, train_encoder  # noqa: E402
-from index_store.neural.torchvision_shim import declare_missing_operators  # noqa: E402
+from index_store.training.encoder import write_encoder as dual_writing  # noqa: E402
+from index_store.training.encoder.bases import PhotoBase, TextBase  # noqa: E402
+from index_store.training.encoder.config import EncoderTraining, HeadShape  # noqa: E402
+from index_store.training.encoder.photo_views import Tokens, Views, feature_maps, load_photos, load_view, tokenize  # noqa: E402
+from index_store.training.encoder.validation import Gallery, Recall, recall_at  # noqa: E402
+from index_store.training.encoder.best_epoch import Keeper, better_ones_at  # noqa: E402
+from index_store.training.encoder.steps import contrastive_loss, drop_words, pseudo_features  # noqa: E402
+from index_store.training.encoder.model import DualModel, fit_reduction  # noqa: E402
+from index_store.training.encoder.initialise import choose_start, load_start  # noqa: E402
+from index_store.training.encoder.train import Places, build_towers, own_family, train_encoder  # noqa: E402
+from index_store.encoders.torchvision_shim import declare_missing_operators  # noqa: E402
 
 SIDE = 32
 COLOURS = {"red": (230, 20, 20), "green": (20, 200, 30), "blue": (20, 40, 220), "white": (245, 245, 245)}

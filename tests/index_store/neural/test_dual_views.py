@@ -13,8 +13,8 @@ from PIL import Image
 
 from index_store.encoders.protocols import PhotoInput
 from index_store.errors import DataError
-from index_store.neural.dual_data import load_view
-from index_store.photos import open_photo
+from index_store.training.encoder.photo_views import load_view
+from index_store.photos.open import open_photo
 
 SIDE = 32
 

@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from index_store.encoders import encoder_card, load_photo_encoder
+from index_store.encoders.registry import encoder_card, load_photo_encoder
 from index_store.encoders.onnx_dual import OnnxPhotoEncoder
 from index_store.errors import EncoderError, WeightsError
-from index_store.neural.gpu_photos import BATCH, GpuPhotoEncoder
-from index_store.neural.onnx_graph import OPERATIONS, OnnxGraph
-from index_store.photos import open_photo
+from index_store.encoders.gpu_photos import BATCH, GpuPhotoEncoder
+from index_store.encoders.onnx_graph import OPERATIONS, OnnxGraph
+from index_store.photos.open import open_photo
 from tests.demo_photos import main as copy_demo_photos
 
 RANDOM = np.random.default_rng(0)
@@ -192,14 +192,14 @@ class OutOfMemory:
 
 def test_without_a_gpu_cuda_is_refused_and_auto_goes_on(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("index_store.encoders.has_cuda_driver", lambda: True)
+    monkeypatch.setattr("index_store.encoders.registry.has_cuda_driver", lambda: True)
     assert isinstance(load_photo_encoder(device="auto"), OnnxPhotoEncoder)
     with pytest.raises(EncoderError, match="no cuda device that torch can use"):
         load_photo_encoder(device="cuda")
 
 
 def test_auto_takes_the_gpu_where_there_is_one(monkeypatch):
-    monkeypatch.setattr("index_store.neural.gpu_photos.chosen_device", lambda _: "cpu")
-    monkeypatch.setattr("index_store.encoders.has_cuda_driver", lambda: True)
+    monkeypatch.setattr("index_store.encoders.gpu_photos.chosen_device", lambda _: "cpu")
+    monkeypatch.setattr("index_store.encoders.registry.has_cuda_driver", lambda: True)
     assert isinstance(load_photo_encoder(device="auto"), GpuPhotoEncoder)
     assert isinstance(load_photo_encoder(device="cpu"), OnnxPhotoEncoder)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from index_store.neural.regressor import DROPOUT, HIDDEN_UNITS, LEARNING_RATE, fit_hidden_layer
+from index_store.training.reranker.neural_regressor import DROPOUT, HIDDEN_UNITS, LEARNING_RATE, fit_hidden_layer
 
 CHANCE = np.random.default_rng(0)
 FEATURES = CHANCE.normal(size=(300, 3)).astype(np.float32)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index_store.encoders import EncoderCard, encoder_card, load_photo_encoder, load_text_encoder
+from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, load_text_encoder
 from index_store.errors import EncoderError, WeightsError
-from index_store.neural.devices import chosen_device
-from index_store.neural.sentence_clip import BATCH, SentenceClipEncoder
+from index_store.encoders.devices import chosen_device
+from index_store.encoders.sentence_clip import BATCH, SentenceClipEncoder
 from tests.index_store.tiny_clip import (
     CLIP_DIMENSION,
     SIDE,

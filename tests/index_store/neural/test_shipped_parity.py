@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from index_store.encoders import encoder_card
-from index_store.encoders.captions import read_captions
+from index_store.encoders.registry import encoder_card
+from index_store.training.data.captions import read_captions
 
 CHECKPOINT = os.environ.get("IMGSEARCH_ENCODER_CHECKPOINT", "")
 """The `towers.pt` that `imgsearch train encoder` wrote beside the files that ship; 110 MB, so it is not in git."""
@@ -33,12 +33,12 @@ def test_card_records_that_export_and_original_agree() -> None:
 @pytest.mark.skipif(not CHECKPOINT, reason="IMGSEARCH_ENCODER_CHECKPOINT does not name the towers.pt of the weights")
 def test_shipped_files_agree_with_the_float_towers_on_200_photos_and_captions(data: Path) -> None:
     pytest.importorskip("torch")
-    from index_store.neural.bases import load_lite2, load_minilm
-    from index_store.neural.dual_config import EncoderTraining, HeadShape
-    from index_store.neural.dual_data import tokenize
-    from index_store.neural.dual_judging import parity
-    from index_store.neural.dual_starting import load_towers
-    from index_store.neural.dual_training import build_towers
+    from index_store.training.encoder.bases import load_lite2, load_minilm
+    from index_store.training.encoder.config import EncoderTraining, HeadShape
+    from index_store.training.encoder.photo_views import tokenize
+    from index_store.training.encoder.validation import parity
+    from index_store.training.encoder.initialise import load_towers
+    from index_store.training.encoder.train import build_towers
 
     recorded = shipped_facts()["training"]
     simple = {field.name for field in fields(EncoderTraining)} - {"head", "rates"}

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from index_store.errors import WeightsError
-from index_store.neural import study_towers
-from index_store.neural.torchvision_shim import declare_missing_operators
+from index_store.training.study import towers as study_towers
+from index_store.encoders.torchvision_shim import declare_missing_operators
 
 PHOTOS = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index_store.relevance.models import Material
-from index_store.relevance.pairs import Pairs, Vectors
+from index_store.training.reranker.models import Material
+from index_store.training.data.pairs import Pairs, Vectors
 
 PHOTOS = ("a.jpg", "b.jpg", "c.jpg")
 

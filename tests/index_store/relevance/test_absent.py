@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from index_store.relevance.absent import BestScores, best_scores, choose_min_score, good_answers
-from index_store.relevance.judgements import CrowdPair, ExpertPair, Judgements
+from index_store.training.reranker.min_score import BestScores, best_scores, choose_min_score, good_answers
+from index_store.training.data.judgements import CrowdPair, ExpertPair, Judgements
 
 
 def test_the_least_score_is_the_smallest_that_keeps_absent_queries_out():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from index_store.errors import DataError
-from index_store.relevance.judgements import CrowdPair, ExpertPair, TestQuery, read_judgements, require_pairs
+from index_store.training.data.judgements import CrowdPair, ExpertPair, TestQuery, read_judgements, require_pairs
 
 
 def told(judgements) -> list[str]:

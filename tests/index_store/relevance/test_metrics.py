@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_store.relevance import metrics
+from index_store.training.data import metrics
 
 unit = st.floats(0, 1, allow_nan=False)
 

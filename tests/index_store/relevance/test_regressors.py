@@ -10,9 +10,9 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import SVR
 
 from index_store.errors import DataError, WeightsError
-from index_store.relevance import regressors
-from index_store.relevance.predictors import Curve, predictor_arrays, predictor_from_arrays
-from index_store.relevance.regressors import REGRESSORS, fit_regressor
+from index_store.training.reranker import regressors
+from index_store.reranker.predictors import Curve, predictor_arrays, predictor_from_arrays
+from index_store.training.reranker.regressors import REGRESSORS, fit_regressor
 
 CHANCE = np.random.default_rng(1)
 FEATURES = CHANCE.normal(size=(200, 4)).astype(np.float32)

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from index_store.encoders import encoder_card
+from index_store.encoders.registry import encoder_card
 from index_store.errors import WeightsError
-from index_store.relevance.models import fit_calibrated, model_spec
-from index_store.relevance.predictors import Curve
-from index_store.relevance.reranking import Reranker, load_reranker, read_reranker, write_reranker
+from index_store.training.reranker.models import fit_calibrated, model_spec
+from index_store.reranker.predictors import Curve
+from index_store.reranker.reranking import Reranker, load_reranker, read_reranker, write_reranker
 
 
 def reranker_of(material, name: str) -> Reranker:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index_store.errors import DataError, UsageError
-from index_store.relevance.splits import STUDY_SEEDS, folds_by_photo, split_by_photo, split_by_photo_and_text
+from index_store.training.data.splits import STUDY_SEEDS, folds_by_photo, split_by_photo, split_by_photo_and_text
 
 pairs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=30, max_size=60)
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from index_store.errors import DataError, UsageError
-from index_store.relevance.judgements import CrowdPair, ExpertPair, Judgements
-from index_store.relevance.targets import CROWD_PAIR_WEIGHT, Example, majority_relevance, make_examples, require_spread
+from index_store.training.data.judgements import CrowdPair, ExpertPair, Judgements
+from index_store.training.data.targets import CROWD_PAIR_WEIGHT, Example, majority_relevance, make_examples, require_spread
 
 EXPERT = [
     ExpertPair("a", "t", (4, 4, 3)),

@@ -16,16 +16,16 @@ from imgsearch_cli.commands.evaluate import evaluate as evaluate_command
 from imgsearch_cli.commands.explore import explore as explore_command
 from imgsearch_cli.commands.train_reranker import reranker as train_command
 from index_store.compliance.policy import SHIPPED_POLICY
-from index_store.encoders import encoder_card
+from index_store.encoders.registry import encoder_card
 from index_store.errors import DataError, PolicyError, UsageError, WeightsError
-from index_store.relevance import report as reports
-from index_store.relevance.evaluation import evaluate, write_run
-from index_store.relevance.explore import explore_judgements
-from index_store.relevance.reranking import load_reranker
-from index_store.relevance.sources import SourceOptions, weights_print
-from index_store.relevance.study import Study, StudyOptions, StudyRow, run_study
-from index_store.relevance.training import TrainingOptions, photo_print, train_reranker
-from index_store.relevance.vectors import VectorCache, encoder_vectors
+from index_store.training.evaluate import report as reports
+from index_store.training.evaluate.evaluation import evaluate, write_run
+from index_store.training.data.explore import explore_judgements
+from index_store.reranker.reranking import load_reranker
+from index_store.training.data.sources import SourceOptions, weights_print
+from index_store.training.study.study import Study, StudyOptions, StudyRow, run_study
+from index_store.training.reranker.train import TrainingOptions, photo_print, train_reranker
+from index_store.training.data.vectors import VectorCache, encoder_vectors
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "orange", "purple", "brown", "pink", "gray", "navy")
 """Twelve photos of one colour each, and as many texts that name it."""
@@ -212,7 +212,7 @@ def test_exploring_counts_by_hand(folder, cache, tmp_path):
 def test_a_study_row_without_weights_says_what_is_missing(folder, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
-    monkeypatch.setattr("index_store.relevance.study.MODEL_ROWS", ("constant", "ridge"))
+    monkeypatch.setattr("index_store.training.study.study.MODEL_ROWS", ("constant", "ridge"))
     study = run_study(folder, StudyOptions(seeds=1), cache.folder)
     rows = {row.name: row for row in study.rows}
     assert "resnet18-f37072fd.pth" in rows["ResNet-18"].reason

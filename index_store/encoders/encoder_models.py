@@ -1,0 +1,54 @@
+"""Find the models that belong to an encoder: its reranker and its rule for photos; standard library only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from index_store.encoders.registry import DEFAULT_ENCODER, EncoderCard, encoder_card, stored_card
+from index_store.encoders.cards import CARD_FILE
+from index_store.errors import EncoderError, WeightsError
+
+RERANKER = "reranker"
+PHOTO_RULE = "minors"
+"""The folders of the two kinds, below the shipped weights and below an encoder's own folder."""
+
+SHIPPED = Path(__file__).parent.parent / "weights"
+
+
+def find_companion(kind: str, encoder_name: str, named: str | None = None) -> Path | None:
+    """Return the folder of the encoder's reranker or rule, or None where none belongs to it.
+
+    What ships comes first, then what lies in the encoder's own folder. `named` is how the user named the encoder, which
+    for a folder is the only way to find it.
+    """
+    if belongs_to(SHIPPED / kind) == encoder_name or encoder_name == encoder_card(DEFAULT_ENCODER).name:
+        return SHIPPED / kind  # also where it is damaged: opening it says so
+    card = _card(encoder_name, named)
+    if card is None or card.name != encoder_name:
+        return None
+    folder = card.folder / kind
+    return folder if (folder / CARD_FILE).exists() else None
+
+
+def belongs_to(folder: Path) -> Any:
+    """Return the name of the encoder that a reranker or rule says it belongs to, or None where it cannot be read."""
+    try:
+        content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content.get("encoder") if isinstance(content, dict) else None
+
+
+def training_advice(kind: str, card: EncoderCard, named: str) -> str:
+    """Return the command that makes a missing companion where it will be found."""
+    seen = " --unseen-share 1" if kind == PHOTO_RULE else ""
+    return f"imgsearch train {kind} DATA{seen} --encoder {named} --output {card.folder / kind}"
+
+
+def _card(encoder_name: str, named: str | None) -> EncoderCard | None:
+    try:
+        return encoder_card(named) if named else stored_card(encoder_name)
+    except (EncoderError, WeightsError):
+        return None  # an encoder in a folder that was not named, or one that was fetched on another machine

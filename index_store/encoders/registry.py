@@ -1,0 +1,152 @@
+"""Open encoders by name: the only place that knows which file implements which encoder.
+
+Importing this module loads neither numpy nor ONNX Runtime; both come with the first encoder that is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index_store.encoders.cards import CARD_FILE, SENTENCE_CLIP, EncoderCard, read_card
+from index_store.errors import EncoderError, MissingExtraError
+from index_store.machine import has_cuda_driver, wanted_device
+
+if TYPE_CHECKING:
+    from index_store.encoders.protocols import PhotoEncoder, TextEncoder
+    from index_store.encoders.sentence_clip import SentenceClipEncoder
+
+__all__ = [
+    "DEFAULT_ENCODER",
+    "EncoderCard",
+    "encoder_card",
+    "load_photo_encoder",
+    "load_text_encoder",
+    "shipped_before",
+    "stored_card",
+]
+
+DEFAULT_ENCODER = "lite2-minilm"
+"""The encoder that ships with the program: EfficientNet-Lite2 for photos, MiniLM for texts."""
+
+_SHIPPED = Path(__file__).parent.parent / "weights" / "encoder"
+
+
+def encoder_card(name: str | None = None) -> EncoderCard:
+    """Read what an encoder says about itself, without opening it.
+
+    `name` is the shipped encoder's name, with or without its fingerprint, a folder made by `imgsearch train encoder`,
+    or a CLIP or SigLIP model of sentence-transformers, by its folder or by its name in the hub's local cache; None
+    means the shipped one.
+
+    Raises:
+        EncoderError: there is no encoder of that name.
+        WeightsError: its card is missing or damaged.
+    """
+    if name is None or name == DEFAULT_ENCODER:
+        return read_card(_SHIPPED)
+    if Path(name).is_dir():
+        return _card_in(Path(name))
+    shipped = read_card(_SHIPPED)
+    if name == shipped.name:
+        return shipped
+    from index_store.encoders.sentence_cards import absent, find_hub_card, looks_like_hub_name
+
+    card = find_hub_card(name)
+    if card is None and looks_like_hub_name(name):
+        raise absent(name)
+    if card is None and shipped_before(name):
+        raise EncoderError(
+            f"{name} came with another version of imgsearch, this one has {shipped.name}: run 'imgsearch index' to "
+            "embed the photos anew; nothing was changed"
+        )
+    if card is None:
+        raise EncoderError(
+            f"no encoder is called {name}: name a folder made by `imgsearch train encoder`, "
+            f"one that `imgsearch encoders` lists, or {shipped.name}, which ships; nothing was changed"
+        )
+    return card
+
+
+def stored_card(name: str) -> EncoderCard:
+    """Read the card of the encoder that a store names.
+
+    A store may come from anybody, so its word never opens a folder: only what ships, or what lies in the hub's cache.
+
+    Raises:
+        EncoderError: there is no encoder of that name.
+    """
+    if os.sep in name or name.startswith(".") or Path(name).is_dir():
+        raise EncoderError(
+            f"the store was built with {name}, which may be a folder: name the encoder with --encoder to use it"
+        )
+    return encoder_card(name)
+
+
+def shipped_before(name: str) -> bool:
+    """Whether a name is that of an encoder which came with another version of this program."""
+    return name.startswith(f"{DEFAULT_ENCODER}-") and name != read_card(_SHIPPED).name
+
+
+def _card_in(folder: Path) -> EncoderCard:
+    from index_store.encoders.sentence_cards import is_sentence_folder, read_sentence_card
+
+    if not (folder / CARD_FILE).is_file() and is_sentence_folder(folder):
+        return read_sentence_card(folder)
+    return read_card(folder)
+
+
+def load_text_encoder(name: str | EncoderCard | None = None, *, threads: int | None = None) -> TextEncoder:
+    """Open the text half of an encoder; `threads` defaults to the cores that this process may use.
+
+    Raises:
+        EncoderError: there is no encoder of that name.
+        WeightsError: its files are missing or damaged.
+    """
+    card = name if isinstance(name, EncoderCard) else encoder_card(name)
+    if card.kind == SENTENCE_CLIP:
+        return _open_sentence_clip(card, threads)
+    from index_store.encoders.onnx_dual import OnnxTextEncoder
+
+    return OnnxTextEncoder(card, threads=threads)
+
+
+def load_photo_encoder(
+    name: str | EncoderCard | None = None, *, threads: int | None = None, device: str | None = None
+) -> PhotoEncoder:
+    """Open the photo half of an encoder; `threads` defaults to the cores that this process may use.
+
+    `device` is `cpu`, `cuda` or `auto`, by default what `IMGSEARCH_DEVICE` says, and else `auto`: a GPU where torch has
+    one that can run the encoder.
+
+    Raises:
+        EncoderError: there is no encoder of that name, or no such device.
+        MissingExtraError: what a GPU needs is not installed, and a GPU was asked for.
+        WeightsError: its files are missing or damaged.
+    """
+    card = name if isinstance(name, EncoderCard) else encoder_card(name)
+    if card.kind == SENTENCE_CLIP:
+        return _open_sentence_clip(card, threads, device)
+    wanted = wanted_device(device)
+    if wanted == "cuda":
+        return _open_on_gpu(card)
+    if wanted == "auto" and has_cuda_driver():
+        with suppress(EncoderError, MissingExtraError):
+            return _open_on_gpu(card)
+    from index_store.encoders.onnx_dual import OnnxPhotoEncoder
+
+    return OnnxPhotoEncoder(card, threads=threads)
+
+
+def _open_on_gpu(card: EncoderCard) -> PhotoEncoder:
+    from index_store.encoders.gpu_photos import GpuPhotoEncoder
+
+    return GpuPhotoEncoder(card)
+
+
+def _open_sentence_clip(card: EncoderCard, threads: int | None, device: str | None = None) -> SentenceClipEncoder:
+    from index_store.encoders.sentence_clip import SentenceClipEncoder
+
+    return SentenceClipEncoder(card, threads=threads, device=wanted_device(device))

@@ -1,0 +1,180 @@
+"""Bring a store in line with the photos on the disk: find, plan, decode ahead, encode, judge, write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from index_store.compliance.decisions import HandDecisions
+from index_store.photos.decode import decode_ahead
+from index_store.errors import PhotoUnreadableError
+from index_store.machine import paused_collector, usable_workers
+from index_store.indexing.plan import IndexPlan, plan_changes
+from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, PhotoFile, Skipped, StoredPhoto, Verdict
+from index_store.photos.roots import Place, Survey, survey
+from index_store.indexing.write import CHANGED_MEANWHILE, Decoded, IndexModels, RowWriter
+from index_store.store.images import ImageStore
+
+if TYPE_CHECKING:
+    from index_store.records import Embedding
+
+Progress = Callable[[int, int], None]
+"""Called with the number of photos done and the number in all."""
+
+JUDGED_AT_ONCE = 1024
+"""Embeddings judged at once when the policy has changed."""
+
+_NEARBY = 200
+"""Candidates among which the photos that look equal to a decided one are sought."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How an index run goes about its work.
+
+    `workers` decode photos ahead of the encoder, by default one for a core; `rehash` reads every file, also those whose
+    size and time have not changed.
+    """
+
+    workers: int | None = None
+    prune_empty: bool = False
+    rehash: bool = False
+
+
+def index_photos(
+    places: Sequence[Place],
+    store: ImageStore,
+    models: IndexModels,
+    options: IndexOptions | None = None,
+    progress: Progress = lambda done, total: None,
+) -> IndexReport:
+    """Index the photos below `places` and forget those that are gone from there.
+
+    A run over unchanged folders loads no model. A photo that cannot be read is skipped and reported; a batch is
+    written whole or not at all.
+
+    Raises:
+        UsageError: a place does not exist, holds no photos, or holds none any more where some were indexed.
+        StoreError: the store cannot be written.
+    """
+    options = options or IndexOptions()
+    started = time.monotonic()
+    seen, plan = plan_run(places, [root for root in store.roots() if root.trusted], store.photos(), options)
+    store.set_roots(seen.to_set)  # first, so that a refresh completes a run that is interrupted
+    report = apply_plan(plan, store, models, options, progress)
+    store.drop_roots(seen.to_drop)  # last, since a root that goes may have given its photos their names
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def plan_run(
+    places: Sequence[Place], known: Sequence[IndexedRoot], photos: Iterable[StoredPhoto], options: IndexOptions
+) -> tuple[Survey, IndexPlan]:
+    """Find the photos below `places` and plan how the stored `photos` have to change; nothing is written.
+
+    Raises:
+        UsageError: as `index_photos` does.
+    """
+    with paused_collector():
+        stored = list(photos)
+        files = {file.image_id: file for photo in stored for file in photo.files}
+        seen = survey(places, known, files.keys(), prune_empty=options.prune_empty, file_of=files.__getitem__)
+        return seen, plan_changes(seen.found, stored, seen.gone, rehash=options.rehash)
+
+
+def apply_plan(
+    plan: IndexPlan, store: ImageStore, models: IndexModels, options: IndexOptions, progress: Progress
+) -> IndexReport:
+    """Do what a plan says: first what needs no encoder, then the rest in batches, losses last."""
+    _add_files(store, plan.gains)
+    writer = RowWriter(store, models)
+    skipped, notes, spoiled, kept = list(plan.skipped), list[Skipped](), set[str](), set[str]()
+    total = len(plan.jobs)
+    with (
+        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or usable_workers())) as outcomes,
+        writer,
+    ):
+        for done, (job, outcome) in enumerate(outcomes, start=1):
+            if isinstance(outcome, OpenedPhoto):
+                decoded = Decoded.of(job, outcome)
+                writer.add(decoded)
+                late = {file.image_id for file in job.files} - {file.image_id for file in decoded.files}
+                skipped += [Skipped(path, CHANGED_MEANWHILE) for path in sorted(late)]
+                kept |= late
+                notes += [Skipped(job.file.image_id, outcome.note)] if outcome.note else []
+            else:
+                paths = [file.image_id for file in job.files]
+                skipped += [Skipped(path, str(outcome)) for path in paths]
+                # where a file cannot be read just now, what is stored stays; else it shows another picture than this
+                (kept if isinstance(outcome, PhotoUnreadableError) else spoiled).update(paths)
+            progress(done, total)
+        writer.finish()
+    store.drop_paths({content: paths - kept for content, paths in plan.losses.items()})
+    lost = {skip.path for skip in skipped}
+    return IndexReport(
+        added=len(plan.added - lost),
+        changed=len(plan.changed - lost),
+        moved=len(plan.moved),
+        touched=len(plan.touched),
+        unchanged=plan.unchanged,
+        removed=len(plan.removed) - len(plan.moved) + len(spoiled & plan.changed),
+        encoded=writer.encoded,
+        skipped=tuple(sorted(skipped, key=lambda skip: skip.path or "")),
+        notes=tuple(notes),
+        passed_over=plan.passed_over,
+    )
+
+
+def _add_files(store: ImageStore, gains: Mapping[str, Sequence[PhotoFile]]) -> None:
+    """Write the files that stored contents gain, and the new fingerprints of those that were touched."""
+    known = store.photos_of(sorted(gains))
+    store.update([photo.with_files([*photo.files, *gains[content]]) for content, photo in known.items()])
+
+
+def judge_again(store: ImageStore, rule: str, policy: str, models: IndexModels) -> int:
+    """Judge, from their stored embeddings, the photos that another rule or another policy judged; return how many.
+
+    No photo is opened. Decisions by hand stand.
+    """
+    outdated = store.outdated_verdicts(rule, policy)
+    judge = models.load_judge() if outdated else None
+    for start in range(0, len(outdated), JUDGED_AT_ONCE):
+        batch = outdated[start : start + JUDGED_AT_ONCE]
+        assert judge is not None
+        vectors = store.embeddings([photo.content_hash for photo in batch])
+        verdicts = judge(np.stack([vectors[photo.content_hash] for photo in batch]))
+        store.update(
+            [
+                _with_verdict(photo, vectors[photo.content_hash], photo.judged_again(verdict), models.decisions)
+                for photo, verdict in zip(batch, verdicts, strict=True)
+            ]
+        )
+    return len(outdated)
+
+
+def _with_verdict(photo: StoredPhoto, embedding: Embedding, verdict: Verdict, decisions: HandDecisions) -> StoredPhoto:
+    return replace(photo, verdict=decisions.apply(photo.content_hash, embedding, verdict))
+
+
+def apply_decisions(store: ImageStore, decisions: HandDecisions, contents: Iterable[str]) -> int:
+    """Bring the rows of decided contents, and of photos that look equal to them, in line.
+
+    Returns:
+        How many photos of the decided contents the store holds.
+    """
+    wanted = sorted(set(contents))
+    vectors = store.embeddings(wanted)
+    nearby = {found.key for vector in vectors.values() for found in store.nearest(vector, _NEARBY)}
+    rows = store.photos_of(sorted(nearby | set(vectors)))
+    embeddings = store.embeddings(sorted(rows))
+    changed = []
+    for content, photo in rows.items():
+        verdict = decisions.apply(content, embeddings[content], photo.verdict)
+        if verdict != photo.verdict:
+            changed.append(replace(photo, verdict=verdict))
+    store.update(changed)
+    return sum(len(rows[content].files) for content in wanted if content in rows)

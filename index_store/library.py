@@ -1,0 +1,342 @@
+"""Keep a store with the models that ship: index folders, refresh and forget them, tell what there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
+from index_store.store.client import store_exists
+from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
+from index_store.compliance.policy import load_policy
+from index_store.compliance.choose_photo_rule import photo_judge
+from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
+from index_store.encoders.encoder_models import RERANKER, find_companion
+from index_store.errors import PhotoError, StoreError, UsageError
+from index_store.photos.hashing import hash_file
+from index_store.indexing.run import IndexOptions, Progress, apply_decisions, index_photos, judge_again, plan_run
+from index_store.store.lock import writing
+from index_store.store.manifest import Manifest
+from index_store.paths import is_url, named_store, shown_place
+from index_store.indexing.plan import IndexPlan, lies_below
+from index_store.records import IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
+from index_store.photos.roots import Place, chosen_places
+from index_store.indexing.write import IndexModels
+from index_store.store.images import ImageStore, create_store, encoders_in, open_store
+
+_FOREIGN = (
+    "was indexed by another user or on another machine, so a refresh does not read it: to refresh it here, name it: "
+    "imgsearch index PATH"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A store with the encoder and the policy that it is kept with; None means what ships, or the user's own store.
+
+    `wait` makes a writer wait for another one instead of failing. `unjudged` lets `index` store photos, withheld, that
+    no rule can judge, because none belongs to the encoder. `device` is what photos are encoded on: `cpu`, `cuda` or
+    `auto`.
+    """
+
+    store: str | None = None
+    encoder: str | None = None
+    policy_file: Path | None = None
+    wait: bool = False
+    unjudged: bool = False
+    device: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The store's folder."""
+        return named_store(self.store)
+
+    def index(
+        self,
+        places: Sequence[Place] = (),
+        options: IndexOptions | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> IndexReport:
+        """Index the photos below `places`, or refresh all that was indexed before; the same as `imgsearch index`.
+
+        A root that is missing at a refresh is reported as skipped, and what is stored of it stays. When all roots are
+        embedded with the encoder that ships, the photos of an earlier one are dropped.
+
+        Raises:
+            PolicyError, EncoderError, WeightsError: what is needed is missing or broken; nothing was changed.
+            UsageError, StoreError: see `index_store.indexing.run.index_photos`.
+        """
+        policy = load_policy(self.policy_file)
+        card = self._writing_card(places)
+        rule, load_judge = photo_judge(card, policy, named=self.encoder, unjudged=self.unjudged)
+        with self._writing(make=True):
+            store = create_store(self.place, Manifest(card.name, card.dimension))
+            hidden = set(_paths(store.withheld(policy.photo_threshold)))
+            chosen, foreign = _chosen_places(places, store.roots(), self.place)
+            store.name_roots({place.name: place.path for place in chosen if place.name})
+            decisions = HandDecisions(store.decisions(), card.name)
+            load_encoder = partial(load_photo_encoder, card, device=self.device)
+            models = IndexModels(card.photo_input, load_encoder, load_judge, decisions, policy.photo_threshold)
+            report = index_photos(chosen, store, models, options, progress)
+            judge_again(store, rule, policy.digest, models)
+            if report.encoded:
+                store.tune()
+            if not places and not foreign and all(os.path.exists(place.path) for place in chosen):
+                _drop_superseded(store)
+        withheld = set(_paths(store.withheld(policy.photo_threshold)))
+        skipped = _without_names((*foreign, *report.skipped), hidden | withheld)
+        notes = _without_names(report.notes, hidden | withheld)
+        return replace(report, withheld=len(withheld), skipped=skipped, notes=notes)
+
+    def plan(
+        self, places: Sequence[Place] = (), options: IndexOptions | None = None
+    ) -> tuple[IndexPlan, frozenset[str]]:
+        """Return what `index` would do, and the paths in it that may not be shown; nothing is written or made.
+
+        Raises:
+            UsageError, StoreError: as `index` does.
+        """
+        store = self._open(read_only=True) if store_exists(self.place) or not places else None
+        roots = store.roots() if store else []
+        chosen, foreign = _chosen_places(places, roots, self.place)
+        stored = () if store is None or self._is_superseded(store) else store.photos()
+        _, plan = plan_run(chosen, [root for root in roots if root.trusted], stored, options or IndexOptions())
+        withheld = store.withheld(load_policy(self.policy_file).photo_threshold) if store else []
+        arriving = (file.image_id for photo in withheld for file in plan.gains.get(photo.content_hash, ()))
+        hidden = frozenset((*_paths(withheld), *arriving))
+        return replace(plan, skipped=_without_names((*foreign, *plan.skipped), hidden)), hidden
+
+    def forget(self, paths: Sequence[str]) -> int:
+        """Drop the photos at or below absolute `paths`, whatever encoder they were embedded with, and the roots there.
+
+        Returns:
+            How many photos were dropped.
+
+        Raises:
+            UsageError: nothing is indexed at or below one of the paths; nothing was changed.
+        """
+        with self._writing():
+            store = self._open()
+            stores = [store, *store.others()]
+            stored = [list(each.photos()) for each in stores]
+            roots = store.roots()
+            known = {*(root.path for root in roots), *(path for photos in stored for path in _paths(photos))}
+            unknown = [path for path in paths if not any(lies_below(each, path) for each in known)]
+            if unknown:
+                raise UsageError(f"{', '.join(unknown)}: nothing is indexed there; nothing was changed")
+            dropped = set[str]()
+            for each, photos in zip(stores, stored, strict=True):
+                losses = {photo.content_hash: _below(photo.paths, paths) for photo in photos}
+                each.drop_paths({content: lost for content, lost in losses.items() if lost})
+                dropped.update(path for lost in losses.values() for path in lost)
+            store.drop_roots([root for root in roots if _below([root.path], paths)])
+        return len(dropped)
+
+    def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
+        """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there."""
+        roots = [root.path for root in self._open(read_only=True).roots()]
+        return [(path, root) for path in paths for root in roots if root != path and lies_below(path, root)]
+
+    def check(self, *, repair: bool = False, deep: bool = False) -> tuple[list[Finding], int]:
+        """Return what is wrong with the store, and how many problems were mended; `deep` reads every photo's file.
+
+        Raises:
+            StoreError: there is no such store, or it cannot be read at all.
+        """
+        threshold = load_policy(self.policy_file).photo_threshold
+        files = [] if is_url(self.place) or not store_exists(self.place) else check_files(self.place)
+        if not repair:
+            return (files, 0) if files else (check_store(self._open(read_only=True), threshold, deep=deep), 0)
+        with self._writing():
+            dropped = 0 if is_url(self.place) else repair_files(self.place)
+            store = self._open()
+            findings = check_store(store, threshold, deep=deep)
+            return [*files, *findings], dropped + repair_store(store, findings)
+
+    def give_space_back(self) -> None:
+        """Give the space of deleted photos back to the disk where it is much.
+
+        What is open of the store in this process does not notice: it is the last thing to do before a process ends.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if not is_url(self.place):
+            with self._writing():
+                give_space_back(self.place)
+
+    def withheld(self) -> list[StoredPhoto]:
+        """Return the photos that the policy withholds, sorted by path.
+
+        Raises:
+            StoreError, PolicyError: the store or the policy cannot be read.
+        """
+        return self._open(read_only=True).withheld(load_policy(self.policy_file).photo_threshold)
+
+    def decide(self, paths: Sequence[str], *, withhold: bool, reason: str) -> int:
+        """Withhold or allow by hand the photos at or below absolute `paths`, and all copies of them; return how many.
+
+        A decision is about the file that is there now, so each file is read; a photo that is not there can only be
+        withheld. It holds for every encoder of the store.
+
+        Raises:
+            UsageError: nothing is indexed at or below one of the paths, or a file there is not the one that was
+                indexed; nothing was changed.
+        """
+        with self._writing():
+            store = self._open()
+            stores = [store, *store.others()]
+            chosen = _chosen_files([photo for each in stores for photo in each.photos()], paths)
+            _refuse_other_contents(chosen, withhold=withhold)
+            vectors = {each.manifest.encoder: each.embeddings(list(chosen)) for each in stores}
+            made = [
+                decide(
+                    content,
+                    files[0].image_id,
+                    withheld=withhold,
+                    reason=reason,
+                    embeddings={name: packed(found[content]) for name, found in vectors.items() if content in found},
+                )
+                for content, files in chosen.items()
+            ]
+            store.add_decisions(made)
+            log = store.decisions()
+            return max(apply_decisions(each, HandDecisions(log, each.manifest.encoder), chosen) for each in stores)
+
+    def decisions(self) -> list[Decision]:
+        """Return all decisions by hand, the oldest first."""
+        return self._open(read_only=True).decisions()
+
+    def status(self) -> StoreStatus:
+        """Tell what the store holds and which models it is used with.
+
+        Raises:
+            StoreError: there is no such store, or it cannot be read.
+        """
+        from index_store.reranker.cosine import load_scorer
+
+        policy = load_policy(self.policy_file)
+        store = self._open(read_only=True)
+        roots = store.roots()
+        name = store.manifest.encoder
+        withheld = set(_paths(store.withheld(policy.photo_threshold)))
+        return StoreStatus(
+            store=shown_place(self.place),
+            schema=store.manifest.schema,
+            photos=store.count(),
+            withheld=len(withheld),
+            decided_by_hand=len(HandDecisions(store.decisions())),
+            encoder=store.manifest.encoder,
+            dimension=store.manifest.dimension,
+            reranker=load_scorer(name, find_companion(RERANKER, name, self.encoder)).version,
+            policy=policy.digest,
+            bytes_on_disk=store.bytes_on_disk(),
+            indexed_at=max((root.indexed_at for root in roots), default=None),
+            roots=tuple(root.path if root.path not in withheld else "a withheld photo" for root in roots),
+        )
+
+    def _writing_card(self, places: Sequence[Place]) -> EncoderCard:
+        """Return the card of the encoder that a run embeds with.
+
+        A store has one encoder, unless the user names a second one: the shipped one, also in place of an earlier
+        release of it, or the one that the store was built with.
+
+        Raises:
+            StoreError: the photos would silently go into a second collection.
+        """
+        shipped = encoder_card()
+        there = encoders_in(self.place) if self.encoder is None else []
+        if self.encoder is not None or not there or shipped.name in there:
+            return encoder_card(self.encoder)
+        earlier = [name for name in there if shipped_before(name)]
+        if earlier and places:
+            raise StoreError(
+                f"{self.place}: was built with {earlier[0]}, which came with another version of imgsearch: run "
+                "'imgsearch index' without a PATH to embed its photos again, or name another store with --store; "
+                "nothing was changed"
+            )
+        if earlier:
+            return shipped
+        if len(there) > 1:
+            raise StoreError(f"{self.place}: holds several encoders ({', '.join(there)}); name one with --encoder")
+        return stored_card(there[0])
+
+    def _is_superseded(self, store: ImageStore) -> bool:
+        """Whether a store's photos have to be embedded again: its encoder came with another version."""
+        return self.encoder is None and shipped_before(store.manifest.encoder)
+
+    def _writing(self, *, make: bool = False) -> AbstractContextManager[None]:
+        # a server orders its writers itself, row by row
+        return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make)
+
+    def _open(self, *, read_only: bool = False) -> ImageStore:
+        named = self.encoder and encoder_card(self.encoder).name
+        return open_store(self.place, named, preferred=encoder_card().name, read_only=read_only)
+
+
+def _chosen_places(
+    places: Sequence[Place], roots: Sequence[IndexedRoot], store: str
+) -> tuple[list[Place], list[Skipped]]:
+    """Return the places of a run, and the roots that are not looked at since they are not this user's.
+
+    What a store merely names must not decide what is read, and sent to a server: only who indexed a root refreshes it.
+    """
+    own = [root for root in roots if root.trusted]
+    foreign = [] if places else [Skipped(root.path, _FOREIGN) for root in roots if not root.trusted]
+    if foreign and not own:
+        raise UsageError(f"{store}: {foreign[0].path} {_FOREIGN}; nothing was changed")
+    return chosen_places(places, own, store), foreign
+
+
+def _paths(photos: Iterable[StoredPhoto]) -> list[str]:
+    return [path for photo in photos for path in photo.paths]
+
+
+def _below(each: Iterable[str], paths: Sequence[str]) -> list[str]:
+    return [path for path in each if any(lies_below(path, above) for above in paths)]
+
+
+def _chosen_files(photos: Iterable[StoredPhoto], paths: Sequence[str]) -> dict[str, list[PhotoFile]]:
+    """Return the files at or below `paths` by their content; each path must have one."""
+    chosen: dict[str, list[PhotoFile]] = {}
+    reached = set[str]()
+    for photo in photos:
+        for file in photo.files:
+            above = [path for path in paths if lies_below(file.image_id, path)]
+            if above:
+                chosen.setdefault(photo.content_hash, []).append(file)
+                reached.update(above)
+    if unknown := [path for path in paths if path not in reached]:
+        raise UsageError(f"{', '.join(unknown)}: no photo is indexed there; nothing was changed")
+    return chosen
+
+
+def _refuse_other_contents(chosen: Mapping[str, Sequence[PhotoFile]], *, withhold: bool) -> None:
+    for content, files in chosen.items():
+        for path in sorted({file.image_id for file in files}):
+            if withhold and not os.path.lexists(path):
+                continue
+            try:
+                same = hash_file(path) == content
+            except PhotoError as error:
+                raise UsageError(f"{path}: {error}; nothing was changed") from error
+            if not same:
+                raise UsageError(
+                    f"{path}: is not the photo that was indexed, its content has changed; run 'imgsearch index' "
+                    "first; nothing was changed"
+                )
+
+
+def _drop_superseded(store: ImageStore) -> None:
+    """Delete what earlier releases of the shipped encoder embedded: all of it is embedded again."""
+    for other in store.others():
+        if shipped_before(other.manifest.encoder) and not shipped_before(store.manifest.encoder):
+            other.drop()
+
+
+def _without_names(skipped: Sequence[Skipped], hidden: Collection[str]) -> tuple[Skipped, ...]:
+    return tuple(replace(skip, path=None) if skip.path in hidden else skip for skip in skipped)

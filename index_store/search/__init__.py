@@ -1,0 +1,1 @@
+"""Answer queries: one, or many."""

@@ -1,0 +1,182 @@
+"""Answer many queries, one a line: texts or JSON objects in, one answer or one error for each line out, in order."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Queue
+from threading import Thread
+from typing import Any, BinaryIO, NoReturn
+
+from index_store.errors import UsageError
+from index_store.records import Answer
+from index_store.search.ask import DEFAULT_K, DEFAULT_POOL, Searcher
+
+_SIDE_BY_SIDE = 4
+"""Queries that are answered at the same time: more brought little on two cores."""
+
+MAX_LINE_BYTES = 1 << 17
+"""The longest line: as much as Linux passes to a program as one argument."""
+
+_SKIPPED_AT_ONCE = 1 << 16
+_SHOWN = 40
+"""Characters of a wrong value that an error repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """What one line asks; the defaults are those of the command."""
+
+    query: str
+    k: int = DEFAULT_K
+    pool: int = DEFAULT_POOL
+    min_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchError:
+    """A line that cannot be answered, by its number from 1, and why."""
+
+    line: int
+    error: str
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file; of one that is too long only the first `MAX_LINE_BYTES` + 1 bytes.
+
+    A byte-order mark of UTF-8 is passed over.
+
+    Raises:
+        UsageError: the file is UTF-16 or UTF-32.
+    """
+    first = True
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        if first and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+            name = getattr(file, "name", "")
+            what = name if isinstance(name, str) and name else "the batch"
+            raise UsageError(f"{what}: is UTF-16 or UTF-32 text; save it as UTF-8")
+        rest = line
+        while rest and not rest.endswith(b"\n") and len(line) > MAX_LINE_BYTES:
+            rest = file.readline(_SKIPPED_AT_ONCE)
+        yield line.removeprefix(codecs.BOM_UTF8) if first else line
+        first = False
+
+
+def answer_lines(
+    lines: Iterable[str | bytes], searcher: Searcher, defaults: BatchRequest | None = None
+) -> Iterator[Answer | BatchError]:
+    """Yield an answer or an error for each line as it comes; blank lines are passed over.
+
+    A line is a text, or a JSON object with `query` and perhaps `k`, `pool` and `min_score`. Models are loaded once.
+    Only a line's own mistakes become errors; what concerns all queries, such as a missing store, is raised.
+    """
+    waiting: Queue[Future[Answer | BatchError] | None] = Queue(2 * _SIDE_BY_SIDE)
+
+    def answer(number: int, line: str | bytes) -> Answer | BatchError:
+        try:
+            request = _read_request(line, defaults or BatchRequest(""))
+            return searcher.ask(request.query, k=request.k, pool=request.pool, min_score=request.min_score)
+        except UsageError as error:
+            return BatchError(number, str(error))
+
+    def read(pool: ThreadPoolExecutor) -> None:
+        # in a thread of its own, so that an answer goes out while the next line is still waited for
+        try:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    waiting.put(pool.submit(answer, number, line))
+            waiting.put(None)
+        except BaseException as error:  # whoever takes the answers shall meet it
+            failed: Future[Answer | BatchError] = Future()
+            failed.set_exception(error)
+            waiting.put(failed)
+
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="queries")
+    try:
+        Thread(target=read, args=(pool,), daemon=True).start()
+        while (future := waiting.get()) is not None:
+            yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_request(line: str | bytes, defaults: BatchRequest) -> BatchRequest:
+    text = _text_of(line)
+    if not text.startswith("{"):
+        return BatchRequest(text, defaults.k, defaults.pool, defaults.min_score)
+    fields = _read_object(text)
+    known = ("query", "k", "pool", "min_score")
+    unknown = sorted(set(fields) - set(known))
+    if unknown:
+        raise UsageError(f"has unknown keys: {_cut(', '.join(unknown))} (known: {', '.join(known)})")
+    if "query" not in fields:
+        raise UsageError("has no query")
+    if not isinstance(fields["query"], str):
+        raise UsageError(f"query is {_shown(fields['query'])}, which is no text")
+    return BatchRequest(
+        fields["query"],
+        _whole_number(fields, "k", defaults.k),
+        _whole_number(fields, "pool", defaults.pool),
+        _number(fields, "min_score") if "min_score" in fields else defaults.min_score,
+    )
+
+
+def _text_of(line: str | bytes) -> str:
+    """Return a line without the white space around it, or say why it is no line of text."""
+    if len(line) > MAX_LINE_BYTES:
+        raise UsageError(f"is longer than {MAX_LINE_BYTES:,} bytes")
+    try:
+        text = line.decode() if isinstance(line, bytes) else line
+    except UnicodeDecodeError as error:
+        raise UsageError(f"is no UTF-8 text (byte {error.start + 1})") from error
+    if "\0" in text:
+        raise UsageError("holds a NUL character; save the queries as UTF-8 text")
+    return text.strip()
+
+
+def _read_object(text: str) -> dict[str, Any]:
+    try:
+        fields: dict[str, Any] = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"is no JSON object: {error.msg} (character {error.pos + 1})") from error
+    except ValueError as error:
+        raise UsageError(f"is no JSON object: {_cut(str(error))}") from error
+    except RecursionError as error:
+        raise UsageError("is no JSON object that can be read: it is nested too deeply") from error
+    return fields
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _whole_number(fields: dict[str, Any], name: str, default: int) -> int:
+    """Return a field as an integer; other programs write 2 as 2.0."""
+    if name not in fields:
+        return default
+    value = _number(fields, name)
+    if isinstance(value, float) and not value.is_integer():
+        raise UsageError(f"{name} is {_shown(value)}, which is no whole number")
+    return int(value)
+
+
+def _number(fields: dict[str, Any], name: str) -> int | float:
+    value = fields[name]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UsageError(f"{name} is {_shown(value)}, which is no number")
+    if abs(value) > 1e300:  # 1e400 is read as infinite, and whole numbers can have thousands of digits
+        raise UsageError(f"{name} is {'more' if value > 0 else 'less'} than any number that is accepted")
+    return value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

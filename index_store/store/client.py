@@ -1,0 +1,171 @@
+"""Connect to Chroma, on disk or on a server, and turn what it raises into StoreErrors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from index_store.store.chroma_import import ChromaError, chromadb, own_settings
+from index_store.store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
+from index_store.errors import StoreError
+from index_store.paths import is_url, shown_place
+from index_store.store.reading_copy import can_be_written, reading_copy
+from index_store.store.vector_loss import refuse_lost_vectors
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+
+_LEAST_FREE_BYTES = 1_000_000
+_LONGEST_REASON = 300
+_MOST_ROWS_AT_ONCE = 5_000
+
+_OLD_TEXT_CACHE = "texts.sqlite3"
+"""What earlier versions kept in the store: embeddings of queries, which say nearly as much as the queries."""
+
+
+def store_exists(place: str) -> bool:
+    """Tell whether a folder holds a Chroma database; a server is taken to be there until it fails."""
+    return is_url(place) or os.path.isfile(os.path.join(place, DATABASE_FILE))
+
+
+def refuse_other_addresses(place: str) -> None:
+    """Raise StoreError for a name that Chroma cannot take, before a folder is made of it.
+
+    A misspelt address of a server is not taken for the name of a folder.
+    """
+    try:
+        if not place or "\0" in place:
+            raise StoreError("the store's name is empty or holds a zero byte; name a folder with --store")
+        place.encode()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(place).decode(errors="replace")
+        raise StoreError(f"{name}: Chroma takes only names in UTF-8; name another folder with --store") from error
+    if "://" in place and not is_url(place):
+        raise StoreError(
+            f"{place.rpartition('@')[2]}: a store is a folder or a server at http://HOST:PORT or https://HOST:PORT"
+        )
+
+
+def make_folder(place: str) -> None:
+    """Make the folder of a new store, for its owner alone; raise StoreError where that is not possible.
+
+    A folder with other files in it is none: its files would be taken for parts of the store.
+    """
+    try:
+        if not os.path.lexists(place):
+            os.makedirs(os.path.dirname(os.path.abspath(place)), exist_ok=True)
+            with suppress(FileExistsError):  # another writer was first
+                os.mkdir(place, 0o700)
+        others = [name for name in os.listdir(place) if not name.startswith(".writer.")]
+    except OSError as error:
+        raise StoreError(f"{place}: the store cannot be made: {(error.strerror or str(error)).lower()}") from error
+    if others and not store_exists(place):
+        raise StoreError(f"{place}: holds other files and is no store; name an empty or new folder with --store")
+
+
+def connect(place: str, *, read_only: bool = False) -> ClientAPI:
+    """Open the Chroma database in a folder, or the server at an address.
+
+    With `read_only`, a store that may only be read, or whose disk is full, is read through a copy of its database: what
+    is written to that is lost. The caller must not write then.
+
+    Raises:
+        StoreError: there is none, it is damaged, it has lost vectors, or it cannot be read.
+    """
+    with translated(place):
+        if is_url(place):
+            from index_store.store.server import connect_to_server  # late: its HTTP library takes time
+
+            return connect_to_server(place)
+        if store_exists(place):
+            writable = can_be_written(place)
+            if not writable and not read_only:
+                raise StoreError(f"{place}: cannot be written: it is read-only, or another user's")
+            refuse_damaged(place)
+            refuse_lost_vectors(place)
+            if read_only and (not writable or _is_full(place)):
+                return open_folder(reading_copy(place))
+        client = open_folder(place)
+    if not read_only:
+        _keep_private(place)
+    return client
+
+
+def open_folder(place: str) -> ClientAPI:
+    """Open the Chroma database in a folder without a look at it first; callers use `connect`."""
+    # a relative name such as "file:photos" would be taken for an address by SQLite
+    return chromadb.PersistentClient(os.path.abspath(place), settings=own_settings())
+
+
+def _keep_private(place: str) -> None:
+    """Take from others what Chroma lets them read, in a store whose folder is its owner's alone."""
+    with suppress(OSError):
+        os.unlink(os.path.join(place, _OLD_TEXT_CACHE))
+    with suppress(OSError):  # the folder keeps them out already
+        if os.stat(place).st_mode & 0o077:
+            return
+        for folder, _, files in os.walk(place):
+            os.chmod(folder, 0o700)
+            for name in files:
+                if not os.path.islink(path := os.path.join(folder, name)):
+                    os.chmod(path, 0o600)
+
+
+def batch_size(client: ClientAPI) -> int:
+    """Return how many rows the store takes at once; a server's word for it is not believed beyond reason."""
+    try:
+        return min(max(int(client.get_max_batch_size()), 1), _MOST_ROWS_AT_ONCE)
+    except (TypeError, ValueError, OverflowError):
+        return _MOST_ROWS_AT_ONCE
+
+
+class translated:  # noqa: N801  (reads as a word in a with statement)
+    """Turn what Chroma raises into a StoreError that names the store."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, StoreError) or not _is_of_chroma(error, self._place):
+            return
+        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        if isinstance(error, KeyError | AttributeError | TypeError | IndexError):
+            reason = f"it does not answer as a Chroma server does ({type(error).__name__}: {reason})"
+        raise StoreError(f"{shown_place(self._place)}: the store failed: {reason}{_advice(reason, self._place)}") from error
+
+
+def _is_of_chroma(error: BaseException, place: str) -> bool:
+    if is_url(place) and isinstance(error, Exception):
+        return True  # what a server sends may be anything, and Chroma's client trips over it in any way
+    # a panic of Chroma's Rust part is no Exception
+    return isinstance(error, ChromaError | OSError | ValueError | RuntimeError) or type(error).__name__ == (
+        "PanicException"
+    )
+
+
+def _advice(reason: str, place: str) -> str:
+    """Return what can be done about a failure, as far as Chroma's words tell what it is."""
+    if is_url(place):
+        return ""
+    if _is_full(place) or "(code: 13)" in reason:
+        return "; its disk is full: free some space and try again"
+    if "(code: 11)" in reason or "(code: 26)" in reason or "no such table" in reason or "no such column" in reason:
+        return f"; {DAMAGED_ADVICE}"
+    if "hnsw" in reason or "Error finding id" in reason or "Error getting embedding" in reason:
+        return "; run 'imgsearch check --repair', then 'imgsearch index'"
+    if "(code: 5)" in reason:
+        return "; another process is writing to it: try again"
+    return ""
+
+
+def _is_full(place: str) -> bool:
+    """Whether too little space is left on a local store's disk; Chroma's own words do not always say so."""
+    try:
+        return not is_url(place) and shutil.disk_usage(place).free < _LEAST_FREE_BYTES
+    except OSError:
+        return False

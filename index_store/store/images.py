@@ -1,0 +1,462 @@
+"""ImageStore: photos and their embeddings in a ChromaDB, on disk or on a server.
+
+With `chroma_client.py` the only importer of chromadb. One collection for each encoder holds a row for each content; two
+small ones hold the indexed roots and the decisions by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from index_store.store.answers import AnsweredRow, candidates_in, rows_in, vectors_in, whole_number
+from index_store.store.client import batch_size, connect, make_folder, refuse_other_addresses, store_exists, translated
+from index_store.store.chroma_import import NotFoundError
+from index_store.compliance.decisions import Decision
+from index_store.errors import StoreError
+from index_store.store.manifest import Manifest
+from index_store.store.naming import Naming, kept
+from index_store.paths import is_url, shown_place
+from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
+from index_store.store.rows import (
+    COPIES,
+    JUDGED_BY,
+    WITHHELD_UP_TO,
+    DamagedRowError,
+    decision_row,
+    indexed_root,
+    judged_by,
+    photo_row,
+    root_row,
+    stored_decision,
+    stored_photo,
+)
+from index_store.store.seals import is_sealed, seal
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from chromadb.api.collection_configuration import CreateHNSWConfiguration
+    from chromadb.api.models.Collection import Collection
+    from chromadb.api.types import GetResult
+
+    from index_store.encoders.protocols import Embeddings
+
+HNSW: CreateHNSWConfiguration = {
+    "space": "cosine",
+    "max_neighbors": 32,
+    "ef_construction": 200,
+    "ef_search": 400,
+    "sync_threshold": 1000,
+}
+"""How Chroma's approximate search is built; `ef_search` is raised for pools that are larger, and by `tune`."""
+
+_TUNED_FOR = 100_000
+"""Up to so many photos `ef_search` as above finds .996 of the true pool of 100."""
+
+_GROWTH = 0.4
+"""What `ef_search` grows with, as a power of the photos, to find .996 of a million too; 400 would find .959 there."""
+
+MAX_POOL = 10_000
+"""The most candidates that one query may ask for."""
+
+_ROOTS = "imgsearch-roots"
+_DECISIONS = "imgsearch-decisions"
+_PAGE = 20_000
+"""Rows read at once: Chroma counts off the rows before a page again for each page, and fails on more than 32,766."""
+
+_Item = TypeVar("_Item")
+
+
+class ImageStore:
+    """The photos of one encoder in one store."""
+
+    def __init__(
+        self, client: ClientAPI, collection: Collection, manifest: Manifest, place: str, encoders: Iterable[str]
+    ) -> None:
+        """Wrap an open collection; callers use `open_store` and `create_store`.
+
+        `encoders` are the names of all encoders whose photos the store holds.
+        """
+        self._client = client
+        self._collection = collection
+        self.manifest = manifest
+        self.place = place
+        self.encoders = tuple(sorted(encoders))
+        self._log: list[Decision] = []
+        self._naming = Naming({root.name: root.path for root in self.roots() if root.name})
+
+    # -- photos ------------------------------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        """Return how many photos the store holds: rows, of which each has a content of its own, and their copies."""
+        with translated(self.place):
+            rows = whole_number(self._collection.count())
+        return rows + sum(len(photo.files) - 1 for photo in self._photos_where({COPIES: {"$gte": 2}}))
+
+    def withheld(self, threshold: float) -> list[StoredPhoto]:
+        """Return the photos that are withheld under a policy with this threshold, sorted by path."""
+        return _by_path(self._photos_where({WITHHELD_UP_TO: {"$gte": threshold}}))
+
+    def outdated_verdicts(self, rule: str, policy: str) -> list[StoredPhoto]:
+        """Return the photos, sorted by path, that another rule or another policy judged, and nobody by hand."""
+        others = {"$and": [{JUDGED_BY: {"$ne": judged_by(rule, policy)}}, {JUDGED_BY: {"$ne": BY_HAND}}]}
+        return _by_path(self._photos_where(others))
+
+    def photos(self) -> Iterator[StoredPhoto]:
+        """Yield every row without its embedding, a page at a time, in no order."""
+        return self._photos_where(None)
+
+    def damaged_rows(self) -> list[str]:
+        """Return the ids of rows that do not hold what this program writes."""
+        return [
+            row_id
+            for page in self._pages(self._collection)
+            for row_id, row in page
+            if not self._reads(row_id, row)
+        ]
+
+    def _reads(self, row_id: str, row: Mapping[str, Any]) -> bool:
+        try:
+            stored_photo(row_id, row, self._naming)
+        except DamagedRowError:
+            return False
+        return True
+
+    def _photos_where(self, condition: Any) -> Iterator[StoredPhoto]:
+        for page in self._pages(self._collection, condition):
+            for row_id, row in page:
+                yield self._photo(row_id, row)
+
+    def _photo(self, row_id: str, row: Mapping[str, Any]) -> StoredPhoto:
+        try:
+            return stored_photo(row_id, row, self._naming)
+        except DamagedRowError as error:
+            raise DamagedRowError(f"{self.place}: {error}") from error
+
+    def _pages(self, collection: Collection, condition: Any = None) -> Iterator[list[AnsweredRow]]:
+        for offset in itertools.count(step=_PAGE):
+            with translated(self.place):
+                page = rows_in(collection.get(where=condition, include=["metadatas"], limit=_PAGE, offset=offset))
+            yield page
+            if len(page) < _PAGE:
+                return
+
+    def embeddings(self, contents: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+        """Return the embeddings of those of the contents that are stored, by content hash."""
+        found: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
+        for page in self._rows_of(contents, "embeddings"):
+            with translated(self.place):
+                found.update(vectors_in(page, self.manifest.dimension))
+        return found
+
+    def photos_of(self, contents: Sequence[str]) -> dict[str, StoredPhoto]:
+        """Return what is known of those of the contents that are stored, by content hash."""
+        found: dict[str, StoredPhoto] = {}
+        for page in self._rows_of(contents, "metadatas"):
+            with translated(self.place):
+                rows = rows_in(page)
+            found.update((row_id, self._photo(row_id, row)) for row_id, row in rows)
+        return found
+
+    def _rows_of(self, contents: Sequence[str], field: Literal["embeddings", "metadatas"]) -> Iterator[GetResult]:
+        """Yield the ids and one field of those of the contents that are stored, a batch at a time."""
+        for batch in _batches(contents, self._batch_size()):
+            with translated(self.place):
+                page = self._collection.get(ids=list(batch), include=[field])
+            yield page
+
+    def upsert(self, photos: Sequence[StoredPhoto], embeddings: Embeddings) -> None:
+        """Write photos with their embeddings, unit rows of shape (len(photos), dimension), in place of older rows.
+
+        Raises:
+            StoreError: the shapes do not fit the store, or it cannot be written.
+        """
+        if embeddings.shape != (len(photos), self.manifest.dimension):
+            raise StoreError(
+                f"{self.place}: {len(photos)} photos came with embeddings of shape {embeddings.shape}, "
+                f"the store holds vectors of {self.manifest.dimension}; nothing was written"
+            )
+        with translated(self.place):
+            for start in range(0, len(photos), self._batch_size()):
+                part = slice(start, start + self._batch_size())
+                # upsert, since Chroma's add passes over ids that it already knows
+                self._collection.upsert(
+                    ids=[photo.content_hash for photo in photos[part]],
+                    embeddings=embeddings[part],
+                    metadatas=[photo_row(photo, self._naming) for photo in photos[part]],
+                )
+
+    def update(self, photos: Sequence[StoredPhoto]) -> None:
+        """Write what is known of photos that are stored already, leaving their embeddings as they are."""
+        with translated(self.place):
+            for batch in _batches(photos, self._batch_size()):
+                self._collection.update(
+                    ids=[photo.content_hash for photo in batch],
+                    metadatas=[self._whole_row(photo) for photo in batch],
+                )
+
+    def _whole_row(self, photo: StoredPhoto) -> dict[str, str | int | float | bool | None]:
+        # None takes away a key that the row may have: Chroma merges what it is given into what is there
+        return {COPIES: None, **photo_row(photo, self._naming)}
+
+    def delete(self, contents: Sequence[str]) -> None:
+        """Forget contents with all their files; unknown ones are no error."""
+        with translated(self.place):
+            for batch in _batches(contents, self._batch_size()):
+                self._collection.delete(ids=list(batch))
+
+    def drop_paths(self, losses: Mapping[str, Iterable[str]]) -> None:
+        """Take paths away from contents, content hash -> paths, and delete the rows that no file holds any more."""
+        shorter, empty = [], []
+        for content, photo in self.photos_of(sorted(losses)).items():
+            lost = set(losses[content])
+            left = [file for file in photo.files if file.image_id not in lost]
+            if not left:
+                empty.append(content)
+            elif len(left) < len(photo.files):
+                shorter.append(photo.with_files(left))
+        self.update(shorter)
+        self.delete(empty)
+
+    def nearest(self, query_embedding: np.ndarray[Any, np.dtype[np.float32]], pool: int) -> list[Candidate]:
+        """Return the `pool` contents nearest to a unit vector of shape (dimension,), by falling similarity.
+
+        The search is approximate (HNSW) in a large store.
+        """
+        if pool < 1:
+            return []  # Chroma refuses n_results=0
+        with translated(self.place):
+            # a store with fewer photos gives those it has; to count them first would take as long as the search
+            answer = self._collection.query(
+                query_embeddings=query_embedding[np.newaxis, :],
+                n_results=min(pool, MAX_POOL),
+                include=["distances", "embeddings"],  # metadata would take longer than the search
+            )
+            candidates = candidates_in(answer, self.manifest.dimension)
+        candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.key))
+        return candidates
+
+    # -- decisions by hand: of the store, whatever encoder ------------------------------------------------------------
+
+    def decisions(self) -> list[Decision]:
+        """Return all decisions by hand, the oldest first."""
+        collection = self._small_collection(_DECISIONS)
+        if collection is None:
+            return []
+        with translated(self.place):
+            count = whole_number(collection.count())
+        if count != len(self._log):  # the log only grows
+            rows = (row for page in self._pages(collection) for _, row in page)
+            self._log = sorted(filter(None, map(stored_decision, rows)), key=lambda decision: decision.time)
+        return list(self._log)
+
+    def add_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Write decisions behind those that are there; none is ever changed or deleted."""
+        with translated(self.place):
+            collection = self._client.get_or_create_collection(_DECISIONS, embedding_function=None)
+            for batch in _batches(decisions, self._batch_size()):
+                collection.add(
+                    ids=[str(uuid.uuid4()) for _ in batch],
+                    embeddings=np.ones((len(batch), 1), dtype=np.float32),
+                    metadatas=[decision_row(decision) for decision in batch],
+                )
+
+    # -- roots: of the store, whatever encoder ------------------------------------------------------------------------
+
+    def roots(self) -> list[IndexedRoot]:
+        """Return what was given to `imgsearch index`, sorted by path; of named roots those of this machine."""
+        collection = self._small_collection(_ROOTS)
+        if collection is None:
+            return []
+        here = []
+        for page in self._pages(collection):
+            for _, row in page:
+                root = indexed_root(row, trusted=is_sealed(row.get("seal"), *_sealed_facts(row)))
+                if root is not None and row.get("host") in {"", _this_host()}:
+                    here.append(root)
+        return sorted(here, key=lambda root: root.path)
+
+    def set_roots(self, roots: Sequence[IndexedRoot]) -> None:
+        """Remember roots, or what their last run found."""
+        if not roots:
+            return
+        rows = [root_row(root, _this_host(), "") for root in roots]
+        with translated(self.place):
+            collection = self._client.get_or_create_collection(_ROOTS, embedding_function=None)
+            for batch in _batches(list(zip(roots, rows, strict=True)), self._batch_size()):
+                collection.upsert(
+                    ids=[_root_id(root) for root, _ in batch],
+                    embeddings=np.ones((len(batch), 1), dtype=np.float32),  # a row without a vector is refused
+                    metadatas=[row | {"seal": seal(*_sealed_facts(row))} for _, row in batch],
+                )
+
+    def drop_roots(self, roots: Sequence[IndexedRoot]) -> None:
+        """Forget roots; their photos stay until they are deleted."""
+        collection = self._small_collection(_ROOTS) if roots else None
+        if collection is not None:
+            with translated(self.place):
+                collection.delete(ids=[_root_id(root) for root in roots])
+
+    def name_roots(self, names: Mapping[str, str]) -> None:
+        """Know roots of this machine by names, name -> absolute path, besides those that the store remembers."""
+        self._naming = Naming({root.name: root.path for root in self.roots() if root.name} | dict(names))
+
+    def _small_collection(self, name: str) -> Collection | None:
+        with translated(self.place):
+            try:
+                return self._client.get_collection(name, embedding_function=None)
+            except NotFoundError:
+                return None
+
+    def _batch_size(self) -> int:
+        return batch_size(self._client)
+
+    # -- the store ---------------------------------------------------------------------------------------------------
+
+    def others(self) -> list[ImageStore]:
+        """Return the collections of the store's other encoders."""
+        manifests = _manifests(self._client, self.place)
+        names = sorted(manifests.keys() - {self.manifest.encoder})
+        return [_open_collection(self._client, manifests[name], self.place, manifests) for name in names]
+
+    def drop(self) -> None:
+        """Delete the collection of this encoder, photos, vectors and all."""
+        with translated(self.place):
+            self._client.delete_collection(_collection_name(self.manifest.encoder))
+
+    def tune(self) -> None:
+        """Have the store searched as widely as its size needs, by the processes that open it from now on."""
+        with translated(self.place):
+            rows = whole_number(self._collection.count())
+            wanted = round(HNSW["ef_search"] * max(1.0, rows / _TUNED_FOR) ** _GROWTH)
+            now = (self._collection.configuration.get("hnsw") or {}).get("ef_search")
+            if now != wanted:
+                self._collection.modify(configuration={"hnsw": {"ef_search": wanted}})
+
+    def bytes_on_disk(self) -> int | None:
+        """Return the size of the store's files, or None for a store on a server."""
+        if is_url(self.place):
+            return None
+        folder = Path(self.place)
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def open_store(
+    place: str, encoder: str | None = None, preferred: str | None = None, *, read_only: bool = False
+) -> ImageStore:
+    """Open the collection of `encoder` in an existing store; where none is named, `preferred` or the only one.
+
+    With `read_only` also a store that this user may not write, or whose disk is full, is read; callers must not write.
+
+    Raises:
+        StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
+    """
+    refuse_other_addresses(place)
+    if not is_url(place) and not os.path.isdir(place):
+        raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
+    if not store_exists(place):
+        raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
+    client = connect(place, read_only=read_only)
+    place = shown_place(place)
+    manifests = _manifests(client, place)
+    if not manifests:
+        raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
+    name = encoder or (preferred if preferred in manifests else None)
+    if name is None and len(manifests) == 1:
+        name = next(iter(manifests))
+    if name is None:
+        raise StoreError(f"{place}: holds several encoders ({', '.join(sorted(manifests))}); name one with --encoder")
+    if name not in manifests:
+        raise StoreError(
+            f"{place}: was built with the encoder {_listed(manifests)}, not with {name}; "
+            "run 'imgsearch index' to add the other, or name the one it has with --encoder"
+        )
+    return _open_collection(client, manifests[name], place, manifests)
+
+
+def encoders_in(place: str) -> list[str]:
+    """Return the names of the encoders that a store was built with, sorted; empty where there is no store."""
+    if not store_exists(place):
+        return []
+    return sorted(_manifests(connect(place, read_only=True), shown_place(place)))
+
+
+def create_store(place: str, manifest: Manifest) -> ImageStore:
+    """Open the collection that `manifest` describes, making the store and the collection where they are missing.
+
+    Raises:
+        StoreError: the place is a folder of something else or cannot be written, or another dimension is stored there.
+    """
+    refuse_other_addresses(place)
+    if not is_url(place):
+        make_folder(place)
+    client = connect(place)
+    place = shown_place(place)
+    manifests = _manifests(client, place)
+    known = manifests.get(manifest.encoder)
+    if known is None:
+        with translated(place):
+            # two writers on one server may both find it missing
+            client.get_or_create_collection(
+                _collection_name(manifest.encoder),
+                metadata=manifest.to_metadata(),
+                configuration={"hnsw": HNSW},
+                embedding_function=None,
+            )
+    elif known.dimension != manifest.dimension:
+        raise StoreError(
+            f"{place}: holds vectors of {known.dimension} for {known.encoder}, which now makes {manifest.dimension}; "
+            "index into a new store"
+        )
+    return _open_collection(client, manifest, place, {*manifests, manifest.encoder})
+
+
+def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:
+    with translated(place):
+        collections = client.list_collections()
+    found = (Manifest.from_metadata(c.metadata, place) for c in collections if Manifest.is_in(c.metadata))
+    return {manifest.encoder: manifest for manifest in found}
+
+
+def _open_collection(client: ClientAPI, manifest: Manifest, place: str, encoders: Iterable[str]) -> ImageStore:
+    with translated(place):
+        collection = client.get_collection(_collection_name(manifest.encoder), embedding_function=None)
+    return ImageStore(client, collection, manifest, place, encoders)
+
+
+def _collection_name(encoder: str) -> str:
+    # Chroma takes 3 to 512 characters of [a-zA-Z0-9._-]; a folder's path has others
+    return f"photos-{hashlib.blake2b(encoder.encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}"
+
+
+def _by_path(photos: Iterable[StoredPhoto]) -> list[StoredPhoto]:
+    return sorted(photos, key=lambda photo: photo.image_id)
+
+
+def _root_id(root: IndexedRoot) -> str:
+    return f"{root.name}@{_this_host()}" if root.name else kept(root.path)
+
+
+def _sealed_facts(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return str(row.get("path")), str(row.get("name")), str(row.get("find"))
+
+
+def _listed(manifests: Mapping[str, Manifest]) -> str:
+    return ", ".join(sorted(manifests))
+
+
+def _this_host() -> str:
+    return socket.gethostname()
+
+
+def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,1 @@
+"""Make and measure the models; nothing outside this folder imports it."""

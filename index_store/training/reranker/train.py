@@ -1,0 +1,282 @@
+"""Train the reranker: judgements, targets, policy, vectors, split by photo, fit, calibrate, measure, write."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from index_store.training.reranker.min_score import BestScores, best_scores, choose_min_score, good_answers
+from index_store.training.data.judgements import Judgements, photo_of, read_judgements
+from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
+from index_store.training.reranker.models import CalibratedModel, Material, ModelSpec, fit_calibrated, model_spec
+from index_store.training.data.pairs import Pairs, Vectors, make_pairs
+from index_store.reranker.reranking import Reranker, write_reranker
+from index_store.training.data.splits import VALID_FRACTION, split_by_photo
+from index_store.training.data.targets import DEFAULT_TARGET, TARGETS, Example, make_examples, require_spread
+from index_store.training.data.vectors import VectorCache, encoder_vectors
+from index_store.training.data.withholding import FilterReport, leave_out, withheld_photos, withheld_texts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Progress = Callable[[int, int], None]
+
+DEFAULT_MIN_SCORE = 0.3
+"""Used where the held-out photos carry no text of their own, so that no threshold can be chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """Everything that a training run can be told; saved in the card beside the weights."""
+
+    target: str = DEFAULT_TARGET
+    expert_weight: float = 0.7
+    encoder: str | None = None
+    model: str = "auto"
+    split_seed: int = 0
+    valid_fraction: float = VALID_FRACTION
+    withhold: bool = True
+    policy_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Judgements made ready: what to fit on, and what the policy left of them."""
+
+    judgements: Judgements
+    encoder: str
+    material: Material
+    filter_report: FilterReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What a training run found on the held-out photos; `metrics` and `constant` hold one value for each name."""
+
+    version: str
+    encoder: str
+    options: TrainingOptions
+    train_pairs: int
+    valid_pairs: int
+    train_photos: int
+    valid_photos: int
+    metrics: Mapping[str, float]
+    constant: Mapping[str, float]
+    min_score: float
+    absent_answered: float | None
+    real_answered: float | None
+    filter_report: FilterReport | None
+    seconds: float
+    held_out_scores: NDArray[np.float64] = field(repr=False)
+    held_out_relevance: NDArray[np.float64] = field(repr=False)
+    notes: Sequence[str] = ()
+
+    @property
+    def rmse_ratio(self) -> float:
+        """The RMSE divided by the constant predictor's."""
+        return self.metrics["RMSE"] / self.constant["RMSE"]
+
+
+def train_reranker(
+    folder: Path,
+    output: Path,
+    options: TrainingOptions,
+    cache: VectorCache | None = None,
+    progress: Progress | None = None,
+) -> TrainingReport:
+    """Train one model on the judgements in `folder` and write its weights and card to `output`.
+
+    The figures, and the least score of a match, come from a model that was fitted without the held-out photos; the
+    weights that are written come from the same recipe fitted on all photos, calibrated across folds of photos.
+    """
+    started = time.perf_counter()
+    spec = model_spec(options.model)
+    ready = prepare(read_judgements(folder), options, cache or VectorCache(), progress)
+    split = split_by_photo(ready.material.pairs.images, options.split_seed, options.valid_fraction)
+    trial = fit_calibrated(spec, ready.material.take(split.train))
+    held_out = ready.material.pairs.take(split.valid)
+    scores = trial.score(held_out)
+    level = float(
+        np.average(ready.material.pairs.relevance[split.train], weights=ready.material.pairs.weight[split.train])
+    )
+    metrics = measure_pairs(scores, held_out.relevance)
+    metrics |= measure_agreement(keyed(held_out.images, held_out.query_ids, scores), ready.judgements)
+    best = held_out_best_scores(trial, ready, held_out)
+    min_score = DEFAULT_MIN_SCORE if best is None else choose_min_score(best)
+    answered = (None, None) if best is None else best.answered(min_score)
+    report = TrainingReport(
+        version="",
+        encoder=ready.encoder,
+        options=options,
+        train_pairs=len(split.train),
+        valid_pairs=len(split.valid),
+        train_photos=len(set(ready.material.pairs.take(split.train).images)),
+        valid_photos=len(set(held_out.images)),
+        metrics=metrics,
+        constant=measure_pairs(np.full(len(scores), level), held_out.relevance),
+        min_score=min_score,
+        absent_answered=answered[0],
+        real_answered=answered[1],
+        filter_report=ready.filter_report,
+        seconds=0.0,
+        held_out_scores=scores,
+        held_out_relevance=held_out.relevance,
+        notes=[str(problem) for problem in ready.judgements.problems],
+    )
+    final = fit_calibrated(spec, ready.material)
+    saved = write_reranker(output, as_reranker(final, spec, ready, report))
+    return _completed(report, saved.version, time.perf_counter() - started)
+
+
+def prepare(
+    judgements: Judgements, options: TrainingOptions, cache: VectorCache, progress: Progress | None = None
+) -> TrainingSet:
+    """Make examples, leave out what the policy withholds, and give all that is left its vectors."""
+    from index_store.encoders.registry import encoder_card
+
+    encoder = encoder_card(options.encoder).name
+    examples = make_examples(judgements, options.target, options.expert_weight)
+    extra = crowd_examples(judgements, options.target, examples)
+    texts, photos = embed_judged(judgements, options.encoder, cache, progress)
+    return assemble(judgements, encoder, examples, extra, texts, photos, options)
+
+
+def assemble(
+    judgements: Judgements,
+    encoder: str,
+    examples: Sequence[Example],
+    extra: Sequence[Example],
+    texts: Vectors,
+    photos: Vectors,
+    options: TrainingOptions,
+) -> TrainingSet:
+    """Return the training set of examples and extra crowd pairs, without what the policy withholds."""
+    report: FilterReport | None = None
+    if options.withhold:
+        hidden = (
+            withheld_texts(judgements.texts, options.policy_file),
+            withheld_photos(photos, options.encoder, options.policy_file),
+        )
+        examples, report = leave_out(examples, *hidden)
+        extra = [pair for pair in extra if pair.query_id not in hidden[0] and pair.image not in hidden[1]]
+    require_spread([example.relevance for example in examples], f"{judgements.folder}: target {options.target}")
+    pairs = make_pairs(examples, texts, photos)
+    crowd = make_pairs(extra, texts, photos) if extra else None
+    # withheld texts stay among the references: without them, photos of children would seem near to few texts and rise
+    captions = np.arange(len(texts.names))
+    return TrainingSet(judgements, encoder, Material(pairs, crowd, options.split_seed, captions=captions), report)
+
+
+def crowd_examples(judgements: Judgements, target: str, examples: Sequence[Example]) -> list[Example]:
+    """Return the pairs that only the crowd judged, for targets that only the experts make; none for others."""
+    rule = TARGETS[target]
+    if not judgements.crowd or not rule.needs_experts or rule.needs_crowd:
+        return []
+    taken = {(example.image, example.query_id) for example in examples}
+    return [
+        Example(pair.image, pair.query_id, pair.share)
+        for pair in sorted(judgements.crowd, key=lambda pair: (pair.image, pair.query_id))
+        if (pair.image, pair.query_id) not in taken
+    ]
+
+
+def embed_judged(
+    judgements: Judgements, encoder: str | None, cache: VectorCache, progress: Progress | None = None
+) -> tuple[Vectors, Vectors]:
+    """Return the embeddings of all judged texts and photos."""
+    texts = sorted(judgements.texts.items())
+    photos = [(image, judgements.train_photo(image)) for image in judgements.photos]
+    return encoder_vectors(encoder, texts, photos, cache, progress)
+
+
+def held_out_best_scores(model: CalibratedModel, ready: TrainingSet, held_out: Pairs) -> BestScores | None:
+    """Return the best scores of held-out photos' own texts; None where too few photos have a text of their own."""
+    gallery = sorted(set(held_out.images))
+    texts = ready.material.pairs.texts
+    rows = dict(zip(texts.names, texts.rows, strict=True))
+    known = set(ready.material.pairs.query_ids)
+    queries = {
+        query_id: row for query_id, row in rows.items() if photo_of(query_id) in set(gallery) and query_id in known
+    }
+    if len(queries) < 20 or len(gallery) < 20:
+        return None
+    photos = ready.material.pairs.photos
+    photo_rows = photos.rows[photos.places(gallery)]
+    reranker = as_reranker(model, ModelSpec(model.model.joining, ""), ready, None)
+    good = good_answers(ready.judgements, rows, gallery)
+    return best_scores(reranker.score, queries, gallery, photo_rows, good)
+
+
+def as_reranker(
+    calibrated: CalibratedModel, spec: ModelSpec, ready: TrainingSet, report: TrainingReport | None
+) -> Reranker:
+    """Return a calibrated model as the reranker that queries use."""
+    card = {} if report is None else _card(spec, ready, report)
+    return Reranker(
+        joining=calibrated.model.joining,
+        learned=calibrated.model.learned,
+        predictor=calibrated.model.predictor,
+        calibration=calibrated.calibration,
+        encoder=ready.encoder,
+        dimension=ready.material.pairs.photos.rows.shape[1],
+        version="not saved",
+        min_score=DEFAULT_MIN_SCORE if report is None else report.min_score,
+        card=card,
+    )
+
+
+def _card(spec: ModelSpec, ready: TrainingSet, report: TrainingReport) -> dict[str, Any]:
+    """Return everything that is needed to repeat the run, and what it found."""
+    options = report.options
+    return {
+        "model": options.model,
+        "regressor": spec.regressor,
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "matching": asdict(ready.material.options),
+        "data": {
+            "folder": ready.judgements.folder.name,
+            "pairs": len(ready.material.pairs),
+            "photos": len(set(ready.material.pairs.images)),
+            "crowd_pairs": 0 if ready.material.crowd is None else len(ready.material.crowd),
+            "policy": None if report.filter_report is None else asdict(report.filter_report),
+        },
+        "trained_on": sorted({photo_print(image) for image in ready.material.pairs.images}),
+        "validation": {
+            "what": "a twin of this model, fitted without the held-out photos, on these photos",
+            "split": f"GroupShuffleSplit by photo, seed {options.split_seed}, {options.valid_fraction:.0%} held out",
+            "pairs": report.valid_pairs,
+            "photos": report.valid_photos,
+            "metrics": _rounded(report.metrics),
+            "constant": _rounded(report.constant),
+            "rmse_ratio": round(report.rmse_ratio, 4),
+            "absent_queries_answered": report.absent_answered,
+            "real_queries_answered": report.real_answered,
+        },
+        "command": _command(ready, options),
+    }
+
+
+def photo_print(image: str) -> str:
+    """Return the short hash by which a card names a photo that was trained on, so that `evaluate` knows it again."""
+    return hashlib.sha256(image.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _command(ready: TrainingSet, options: TrainingOptions) -> str:
+    parts = ["imgsearch train reranker", ready.judgements.folder.name, "--output DIR", f"--model {options.model}"]
+    parts += [f"--target {options.target}", f"--expert-weight {options.expert_weight:g}"]
+    parts += [f"--split-seed {options.split_seed}", f"--valid-fraction {options.valid_fraction:g}"]
+    return " ".join(parts + ([] if options.withhold else ["--no-policy"]))
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def _completed(report: TrainingReport, version: str, seconds: float) -> TrainingReport:
+    return replace(report, version=version, seconds=seconds)

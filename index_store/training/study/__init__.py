@@ -1,0 +1,1 @@
+"""Compare encoders and regressors."""
