@@ -21,9 +21,9 @@ from pathlib import Path
 from benchmarks.rows import Row, show
 from benchmarks.speed import IMGSEARCH
 from index_store.encoders.registry import encoder_card
-from index_store.encoders.protocols import PhotoInput
 from index_store.errors import PhotoError
 from index_store.photos.open import open_photo
+from index_store.records import PhotoInput
 from index_store.store.images import open_store
 from tests.demo_photos import main as copy_demo_photos
 

@@ -22,15 +22,15 @@ import psutil
 
 from benchmarks.rows import Row, alternate, show, wall_seconds
 from benchmarks.speed import IMGSEARCH
-from index_store.compliance.policy import load_policy
 from index_store.compliance.choose_photo_rule import photo_judge
+from index_store.compliance.policy import load_policy
 from index_store.encoders.registry import encoder_card
+from index_store.library import Library
 from index_store.photos.find import find_photos
 from index_store.photos.hashing import new_digest
-from index_store.store.manifest import Manifest
 from index_store.records import IndexedRoot, PhotoFile, StoredPhoto, Verdict
 from index_store.store.images import ImageStore, create_store, open_store
-from index_store.library import Library
+from index_store.store.manifest import Manifest
 
 POOL = 100
 BATCH = 2_000

@@ -166,7 +166,11 @@ def index_memory(photos: Path, work: Path) -> list[Row]:
     count = len(list(photos.iterdir()))
     peak = peak_megabytes([IMGSEARCH, "-q", "index", str(photos), "--store", str(work / "memory")])
     alone = peak_megabytes(
-        [sys.executable, "-c", "import chromadb; from index_store.encoders.registry import load_photo_encoder as l; l()"]
+        [
+            sys.executable,
+            "-c",
+            "import chromadb; from index_store.encoders.registry import load_photo_encoder as l; l()",
+        ]
     )
     return [
         Row(f"peak memory of index over {count} photos, MB", peak, f"{peak:.0f} MB", f"{alone:.0f} MB", 700, 450, False)

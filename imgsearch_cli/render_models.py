@@ -14,13 +14,13 @@ from imgsearch_cli.streams import say
 from imgsearch_cli.writing import render_facts, stdout_console, write_json, write_line
 
 if TYPE_CHECKING:
-    from index_store.training.text_look.train import TextLookReport
-    from index_store.training.photo_rule.train import PhotoRuleReport
     from index_store.encoders.listing import ListedEncoder
     from index_store.training.encoder.write_encoder import EncoderReport
     from index_store.training.evaluate.evaluation import EvaluationReport
-    from index_store.training.study.study import Study
+    from index_store.training.photo_rule.train import PhotoRuleReport
     from index_store.training.reranker.train import TrainingReport
+    from index_store.training.study.study import Study
+    from index_store.training.text_look.train import TextLookReport
 
 _WIDE = 120
 """Columns of a terminal from which a wide table can be read."""

@@ -15,11 +15,11 @@ from imgsearch_cli.writing import render_facts, stdout_console, write_fields, wr
 from index_store.paths import shown_place
 
 if TYPE_CHECKING:
-    from index_store.store.check import Finding
     from index_store.compliance.decisions import Decision
     from index_store.compliance.judging import Judgement
     from index_store.indexing.plan import IndexPlan
     from index_store.records import IndexReport, PassedOver, Skipped, StoredPhoto, StoreStatus
+    from index_store.store.check import Finding
 
 _MOST_NAMES = 10
 """Suffixes or folder names that one line tells."""

@@ -9,24 +9,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
-from index_store.store.client import store_exists
+from index_store.compliance.choose_photo_rule import photo_judge
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
 from index_store.compliance.policy import load_policy
-from index_store.compliance.choose_photo_rule import photo_judge
-from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
 from index_store.encoders.encoder_models import RERANKER, find_companion
+from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
 from index_store.errors import PhotoError, StoreError, UsageError
-from index_store.photos.hashing import hash_file
+from index_store.indexing.plan import IndexPlan
 from index_store.indexing.run import IndexOptions, Progress, apply_decisions, index_photos, judge_again, plan_run
+from index_store.indexing.write import IndexModels
+from index_store.paths import is_url, lies_below, named_store, shown_place
+from index_store.photos.hashing import hash_file
+from index_store.photos.roots import Place, chosen_places
+from index_store.records import IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
+from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
+from index_store.store.client import store_exists
+from index_store.store.images import ImageStore, create_store, encoders_in, open_store
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
-from index_store.paths import is_url, named_store, shown_place
-from index_store.indexing.plan import IndexPlan, lies_below
-from index_store.records import IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
-from index_store.photos.roots import Place, chosen_places
-from index_store.indexing.write import IndexModels
-from index_store.store.images import ImageStore, create_store, encoders_in, open_store
 
 _FOREIGN = (
     "was indexed by another user or on another machine, so a refresh does not read it: to refresh it here, name it: "

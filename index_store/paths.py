@@ -91,3 +91,8 @@ def prepare_home() -> None:
 
 def _lies_in_no_home(folder: str) -> bool:
     return os.path.commonpath([folder, NO_HOME]) == NO_HOME
+
+
+def lies_below(image_id: str, folder: str) -> bool:
+    """Tell whether a path is `folder` itself or lies inside it; both absolute."""
+    return image_id == folder or image_id.startswith(folder.rstrip(os.sep) + os.sep)

@@ -30,6 +30,18 @@ class PhotoFile:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoInput:
+    """How photos are prepared for an encoder.
+
+    `squash`: resized to exactly `side` x `side` pixels, the aspect ratio ignored; otherwise the shorter side becomes
+    `side` and the aspect ratio is kept.
+    """
+
+    side: int
+    squash: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class FindOptions:
     """What is looked at: `exclude` are patterns in gitignore's syntax, relative to the searched folder.
 
@@ -44,6 +56,19 @@ class FindOptions:
 
 MOST_FRAMES = 16
 """Pictures of one file that are looked at, the first among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingJob:
+    """A photo to decode and encode once; `copies` are files of the same content that share its row."""
+
+    file: PhotoFile
+    copies: tuple[PhotoFile, ...] = ()
+
+    @property
+    def files(self) -> tuple[PhotoFile, ...]:
+        """All files of this content."""
+        return (self.file, *self.copies)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index_store.encoders.protocols import PhotoInput
-from index_store.store.manifest import Manifest
-from index_store.records import Verdict
+from index_store.records import PhotoInput, Verdict
 from index_store.store.images import ImageStore, create_store
+from index_store.store.manifest import Manifest
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -22,8 +22,8 @@ def forget(context: click.Context, paths: tuple[str, ...], store: str | None, en
     \b
     imgsearch forget /mnt/old-archive
     """
-    from index_store.photos.ignore import IGNORE_FILE
     from index_store.library import Library
+    from index_store.photos.ignore import IGNORE_FILE
 
     library, absolute = Library(store, encoder, wait=wait), [os.path.abspath(path) for path in paths]
     dropped = library.forget(absolute)

@@ -88,9 +88,9 @@ def index(
         render_warnings,
     )
     from index_store.indexing.run import IndexOptions
-    from index_store.records import FindOptions
-    from index_store.photos.roots import Place
     from index_store.library import Library
+    from index_store.photos.roots import Place
+    from index_store.records import FindOptions
 
     library = Library(store, encoder, policy_file, wait, unjudged=no_policy, device=device)
     find = FindOptions(exclude, hidden, follow_symlinks, keep_raw)

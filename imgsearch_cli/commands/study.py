@@ -53,8 +53,8 @@ def study(
     """
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_models import render_study
-    from index_store.training.evaluate.report import write_study
     from index_store.training.data.sources import SourceOptions
+    from index_store.training.evaluate.report import write_study
     from index_store.training.study.study import StudyOptions, run_study
 
     sources = SourceOptions(encoder, weights, fetch)

@@ -69,9 +69,9 @@ def text_tower(
     from imgsearch_cli.training_log import watched
     from index_store.training.encoder.distillation import TextTraining
     from index_store.training.encoder.initialise import choose_start
+    from index_store.training.encoder.text_bases import load_text_base
     from index_store.training.encoder.text_tower import train_texts
     from index_store.training.encoder.train import OWN_FAMILY, Places
-    from index_store.training.encoder.text_bases import load_text_base
 
     folder, made = choose_start(start)
     if folder is None:

@@ -12,8 +12,8 @@ from index_store.records import Verdict
 
 if TYPE_CHECKING:
     from index_store.compliance.policy import Policy
-    from index_store.encoders.registry import EncoderCard
     from index_store.encoders.protocols import Embeddings
+    from index_store.encoders.registry import EncoderCard
 
     Judge = Callable[[Embeddings], Sequence[Verdict]]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.choose_photo_rule import photo_judge
+from index_store.compliance.decisions import HandDecisions
 from index_store.once import once
 
 if TYPE_CHECKING:
     from index_store.compliance.policy import Policy
-    from index_store.encoders.registry import EncoderCard
     from index_store.encoders.protocols import Embeddings
+    from index_store.encoders.registry import EncoderCard
     from index_store.records import Embedding, StoredPhoto, Verdict
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from index_store.encoders.protocols import PhotoInput
 from index_store.errors import EncoderError, WeightsError
+from index_store.records import PhotoInput
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Pixels

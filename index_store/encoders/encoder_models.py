@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from index_store.encoders.registry import DEFAULT_ENCODER, EncoderCard, encoder_card, stored_card
 from index_store.encoders.cards import CARD_FILE
+from index_store.encoders.registry import DEFAULT_ENCODER, EncoderCard, encoder_card, stored_card
 from index_store.errors import EncoderError, WeightsError
 
 RERANKER = "reranker"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.encoders.cards import PHOTO_FILE, CardHolder, EncoderCard, weight_file
-from index_store.errors import EncoderError, first_line
 from index_store.encoders.devices import chosen_device
 from index_store.encoders.onnx_graph import OnnxGraph
+from index_store.errors import EncoderError, first_line
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, Pixels

@@ -6,9 +6,9 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from index_store.encoders.registry import DEFAULT_ENCODER, EncoderCard, encoder_card
 from index_store.encoders.cards import SENTENCE_CLIP
 from index_store.encoders.encoder_models import PHOTO_RULE, RERANKER, belongs_to, find_companion
+from index_store.encoders.registry import DEFAULT_ENCODER, EncoderCard, encoder_card
 from index_store.encoders.sentence_cards import HUB_NAMES, cached_hub_names, find_hub_card
 from index_store.errors import EncoderError, WeightsError
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from index_store.records import PhotoInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,18 +15,6 @@ if TYPE_CHECKING:
     """Shape (n, dimension), unit rows."""
     Pixels = NDArray[np.uint8]
     """Shape (height, width, 3), RGB."""
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoInput:
-    """How photos are prepared for an encoder.
-
-    `squash`: resized to exactly `side` x `side` pixels, the aspect ratio ignored; otherwise the shorter side becomes
-    `side` and the aspect ratio is kept.
-    """
-
-    side: int
-    squash: bool = True
 
 
 class TextEncoder(Protocol):

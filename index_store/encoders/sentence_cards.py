@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from index_store.encoders.cards import SENTENCE_CLIP, EncoderCard
-from index_store.encoders.protocols import PhotoInput
 from index_store.errors import EncoderError, WeightsError
+from index_store.records import PhotoInput
 
 HUB_NAMES = (
     "clip-ViT-B-32",

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from index_store.encoders.cards import CardHolder, EncoderCard
-from index_store.errors import WeightsError, first_line
 from index_store.encoders.devices import chosen_device
 from index_store.encoders.torchvision_shim import declare_missing_operators
 from index_store.encoders.transformer_models import complaints
+from index_store.errors import WeightsError, first_line
 from index_store.photos.open import to_picture
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from index_store.errors import WeightsError, first_line
 from index_store.encoders.torchvision_shim import declare_missing_operators
+from index_store.errors import WeightsError, first_line
 
 CONFIG_FILE = "config.json"
 UNKNOWN_LICENCE = "not known"

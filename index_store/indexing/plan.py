@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,20 +10,7 @@ from dataclasses import dataclass, field, replace
 from index_store.errors import PhotoError
 from index_store.photos.find import Found
 from index_store.photos.hashing import hash_file
-from index_store.records import PassedOver, PhotoFile, Skipped, StoredPhoto
-
-
-@dataclass(frozen=True, slots=True)
-class EncodingJob:
-    """A photo to decode and encode once; `copies` are files of the same content that share its row."""
-
-    file: PhotoFile
-    copies: tuple[PhotoFile, ...] = ()
-
-    @property
-    def files(self) -> tuple[PhotoFile, ...]:
-        """All files of this content."""
-        return (self.file, *self.copies)
+from index_store.records import EncodingJob, PassedOver, PhotoFile, Skipped, StoredPhoto
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +122,6 @@ def plan_changes(
         skipped=(*found.skipped, *skipped),
         passed_over=found.passed_over,
     )
-
-
-def lies_below(image_id: str, folder: str) -> bool:
-    """Tell whether a path is `folder` itself or lies inside it; both absolute."""
-    return image_id == folder or image_id.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _losses(

@@ -14,13 +14,12 @@ import numpy as np
 from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.looks import THRESHOLD, judge_looks
 from index_store.machine import usable_cores
-from index_store.indexing.plan import EncodingJob
-from index_store.records import OpenedPhoto, PhotoFile, StoredPhoto, Verdict
+from index_store.records import EncodingJob, OpenedPhoto, PhotoFile, StoredPhoto, Verdict
 from index_store.store.images import ImageStore
 
 if TYPE_CHECKING:
-    from index_store.encoders.protocols import Embeddings, PhotoEncoder, PhotoInput
-    from index_store.records import Embedding
+    from index_store.encoders.protocols import Embeddings, PhotoEncoder
+    from index_store.records import Embedding, PhotoInput
 
 _LOG = logging.getLogger(__name__)
 

@@ -23,10 +23,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from index_store.encoders.protocols import PhotoInput
 from index_store.errors import DecoderError, PhotoError, PhotoUnreadableError
-from index_store.indexing.plan import EncodingJob
-from index_store.records import MOST_FRAMES, OpenedPhoto, PhotoFile
+from index_store.records import MOST_FRAMES, EncodingJob, OpenedPhoto, PhotoFile, PhotoInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

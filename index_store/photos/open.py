@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFile
 
+from index_store.errors import PhotoError
 from index_store.photos.colour import smooth_mode, to_srgb
 from index_store.photos.containers import HEAD_BYTES, family_of, is_cut_short, jxl_size, raw_signs
-from index_store.errors import PhotoError
 from index_store.photos.frames import count_of, further, has_unseen_track, is_absent, is_preview
 from index_store.photos.metadata import (
     Metadata,
@@ -32,7 +32,7 @@ from index_store.records import OpenedPhoto
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from index_store.encoders.protocols import PhotoInput
+    from index_store.records import PhotoInput
 
     Pixels = NDArray[np.uint8]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from index_store.photos.containers import HEAD_BYTES, family_of
 from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
+from index_store.photos.containers import HEAD_BYTES, family_of
 from index_store.photos.find import RAW_SUFFIXES
 from index_store.photos.hashing import MAX_FILE_BYTES, new_digest
 from index_store.records import PhotoFile

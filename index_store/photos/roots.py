@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from index_store.errors import UsageError
 from index_store.photos.find import Found
 from index_store.photos.guard import Guard, SortedPaths, guard
-from index_store.photos.targets import Look
 from index_store.photos.nesting import KnownPlaces, Paths, Standing
+from index_store.photos.targets import Look
 from index_store.records import FindOptions, IndexedRoot, PhotoFile, Skipped
 
 _FORMATS = "(jpg, png, webp, heic, avif, tiff, raw and more)"

@@ -22,8 +22,8 @@ from index_store.compliance.judging import CUT, TextJudge
 from index_store.compliance.normalising import normalise
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
-from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.encoders.encoder_models import RERANKER, find_companion
+from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.errors import PolicyError, UsageError
 from index_store.once import once
 from index_store.paths import cache_folder, named_store

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from index_store.store.database import DAMAGED_ADVICE, compact, integrity_problems
 from index_store.errors import PhotoError
+from index_store.paths import lies_below
 from index_store.photos.hashing import hash_file
-from index_store.indexing.plan import lies_below
-from index_store.store.recall import POOL, SAMPLE, TrueNeighbours, sample_queries
 from index_store.records import PhotoFile, StoredPhoto
+from index_store.store.database import DAMAGED_ADVICE, compact, integrity_problems
 from index_store.store.images import HNSW, ImageStore
+from index_store.store.recall import POOL, SAMPLE, TrueNeighbours, sample_queries
 from index_store.store.vector_loss import lost_vectors
 from index_store.store.vector_repair import repair_vectors, shrink_vectors
 

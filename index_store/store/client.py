@@ -7,10 +7,10 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from index_store.store.chroma_import import ChromaError, chromadb, own_settings
-from index_store.store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
 from index_store.errors import StoreError
 from index_store.paths import is_url, shown_place
+from index_store.store.chroma_import import ChromaError, chromadb, own_settings
+from index_store.store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
 from index_store.store.reading_copy import can_be_written, reading_copy
 from index_store.store.vector_loss import refuse_lost_vectors
 
@@ -136,7 +136,9 @@ class translated:  # noqa: N801  (reads as a word in a with statement)
         reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
         if isinstance(error, KeyError | AttributeError | TypeError | IndexError):
             reason = f"it does not answer as a Chroma server does ({type(error).__name__}: {reason})"
-        raise StoreError(f"{shown_place(self._place)}: the store failed: {reason}{_advice(reason, self._place)}") from error
+        raise StoreError(
+            f"{shown_place(self._place)}: the store failed: {reason}{_advice(reason, self._place)}"
+        ) from error
 
 
 def _is_of_chroma(error: BaseException, place: str) -> bool:

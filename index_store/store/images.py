@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from index_store.store.answers import AnsweredRow, candidates_in, rows_in, vectors_in, whole_number
-from index_store.store.client import batch_size, connect, make_folder, refuse_other_addresses, store_exists, translated
-from index_store.store.chroma_import import NotFoundError
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
-from index_store.store.manifest import Manifest
-from index_store.store.naming import Naming, kept
 from index_store.paths import is_url, shown_place
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
+from index_store.store.answers import AnsweredRow, candidates_in, rows_in, vectors_in, whole_number
+from index_store.store.chroma_import import NotFoundError
+from index_store.store.client import batch_size, connect, make_folder, refuse_other_addresses, store_exists, translated
+from index_store.store.manifest import Manifest
+from index_store.store.naming import Naming, kept
 from index_store.store.rows import (
     COPIES,
     JUDGED_BY,
@@ -117,10 +117,7 @@ class ImageStore:
     def damaged_rows(self) -> list[str]:
         """Return the ids of rows that do not hold what this program writes."""
         return [
-            row_id
-            for page in self._pages(self._collection)
-            for row_id, row in page
-            if not self._reads(row_id, row)
+            row_id for page in self._pages(self._collection) for row_id, row in page if not self._reads(row_id, row)
         ]
 
     def _reads(self, row_id: str, row: Mapping[str, Any]) -> bool:

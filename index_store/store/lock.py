@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 
 from filelock import FileLock, Timeout
 
-from index_store.store.client import make_folder, refuse_other_addresses
 from index_store.errors import StoreError
+from index_store.store.client import make_folder, refuse_other_addresses
 
 _LOCK_FILE = ".writer.lock"
 _HOLDER_FILE = ".writer.json"

@@ -12,9 +12,9 @@ import sqlite3
 import tempfile
 from contextlib import closing, suppress
 
-from index_store.store.database import DATABASE_FILE, reading
 from index_store.errors import StoreError
 from index_store.scratch import scratch_folder
+from index_store.store.database import DATABASE_FILE, reading
 
 _PREFIX = "imgsearch-reading-"
 _ROOM_TO_SPARE = 4_000_000

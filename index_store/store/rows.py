@@ -14,8 +14,8 @@ from typing import Any
 
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
-from index_store.store.naming import NAMED, Naming, kept, plain
 from index_store.records import BY_HAND, FindOptions, IndexedRoot, PhotoFile, StoredPhoto, Verdict
+from index_store.store.naming import NAMED, Naming, kept, plain
 
 Row = dict[str, str | int | float | bool]
 

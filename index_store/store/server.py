@@ -19,8 +19,8 @@ import httpcore
 import httpx
 from chromadb.api.fastapi import FastAPI
 
-from index_store.store.chroma_import import Settings, chromadb, own_settings
 from index_store.errors import StoreError
+from index_store.store.chroma_import import Settings, chromadb, own_settings
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI

@@ -18,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from index_store.store.database import reading
 from index_store.errors import StoreError
 from index_store.paths import cache_folder
+from index_store.store.database import reading
 from index_store.store.vector_files import FILES, LABELS_FILE, look_at
 
 _LOOKS = 20

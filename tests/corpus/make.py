@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from tests.index_store.test_colour import (
+from tests.index_store.photos.test_colour import (
     DEEP,
     GREY_QUADRANTS,
     PROFILES,
@@ -25,7 +25,7 @@ from tests.index_store.test_colour import (
     tiff,
     to_light,
 )
-from tests.index_store.test_content_decides import with_brands
+from tests.index_store.photos.test_content_decides import with_brands
 from tests.pictures import QUADRANTS, SIZE, dng, exif_of, lying, quadrants, saved
 
 HERE = Path(__file__).parent

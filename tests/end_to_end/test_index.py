@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
-from index_store.store.manifest import Manifest
 from index_store.store.images import ImageStore, create_store
+from index_store.store.manifest import Manifest
 
 
 @pytest.fixture

@@ -19,7 +19,13 @@ SECONDS = 30.0
 _MOST_LINES = 30
 _EARLY = (
     *("imgsearch_cli.main", "imgsearch_cli.render", "imgsearch_cli.render_store", "imgsearch_cli.render_models"),
-    *("index_store.library", "index_store.search.ask", "index_store.store.images", "index_store.search.batch", "index_store.store.server"),
+    *(
+        "index_store.library",
+        "index_store.search.ask",
+        "index_store.store.images",
+        "index_store.search.batch",
+        "index_store.store.server",
+    ),
     *("index_store.encoders.onnx_dual", "index_store.compliance.photo_rule", "index_store.compliance.showing"),
     *("index_store.reranker.reranking", "index_store.reranker.cosine", "index_store.store.vector_repair"),
 )
@@ -42,7 +48,12 @@ def prepare() -> None:
 
 
 def run_command(
-    arguments: Sequence[str], folder: Path, *, forbidden: Path | None = None, text: bytes = b"", seconds: float = SECONDS
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    forbidden: Path | None = None,
+    text: bytes = b"",
+    seconds: float = SECONDS,
 ) -> Done:
     """Run `imgsearch` with arguments in a folder, as the installed program would.
 

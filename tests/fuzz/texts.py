@@ -15,11 +15,11 @@ from typing import NoReturn
 from index_store.compliance.normalising import MAX_CHARACTERS, normalise
 from index_store.compliance.policy import load_policy
 from index_store.compliance.texts import TextRule, TextVerdict
-from index_store.encoders.registry import encoder_card
 from index_store.encoders.onnx_dual import OnnxTextEncoder
+from index_store.encoders.registry import encoder_card
 from index_store.errors import UsageError
-from index_store.store.manifest import Manifest
 from index_store.search.ask import Searcher
+from index_store.store.manifest import Manifest
 from tests.fuzz.fuzzing import FaultFound, Target
 
 try:
@@ -37,7 +37,23 @@ _BLOCKS = (
     *((0x2000, 0x2070), (0x20D0, 0x2150), (0x2460, 0x2500), (0x3000, 0x3200), (0xAC00, 0xAD00), (0xD800, 0xE000)),
     *((0xE000, 0xE010), (0xFB00, 0xFB50), (0xFE00, 0xFFF0), (0x1D400, 0x1D800), (0x1F100, 0x1F650), (0xE0000, 0xE01F0)),
 )
-_WHOLE = ("boy's ", "-", "'", "a-", "1 ", "girl4", "g\u0300", "\u200d", "(", "the boy's bike ", "kid ", "y", "1-", ". ", "a.")
+_WHOLE = (
+    "boy's ",
+    "-",
+    "'",
+    "a-",
+    "1 ",
+    "girl4",
+    "g\u0300",
+    "\u200d",
+    "(",
+    "the boy's bike ",
+    "kid ",
+    "y",
+    "1-",
+    ". ",
+    "a.",
+)
 
 
 class Texts(Target):
@@ -70,7 +86,9 @@ class Texts(Target):
                 text = edited(chance.choice(KINDS), text, self._names, chance)
         for _ in range(chance.randrange(6)):
             at = chance.randrange(len(text) + 1)
-            put_in = chance.choice((_letter(chance), _letter(chance) * 3, chance.choice(self._words), chance.choice(_WHOLE)))
+            put_in = chance.choice(
+                (_letter(chance), _letter(chance) * 3, chance.choice(self._words), chance.choice(_WHOLE))
+            )
             text = text[:at] + put_in + text[at + chance.randrange(3) :]
         return text
 
@@ -88,7 +106,9 @@ class Texts(Target):
     def _check_normal_form(self, text: str) -> None:
         once = normalise(text).text
         if normalise(once).text != once:
-            raise FaultFound(f"{text[:100]!r}: normalised twice it is {normalise(once).text[:100]!r}, once {once[:100]!r}")
+            raise FaultFound(
+                f"{text[:100]!r}: normalised twice it is {normalise(once).text[:100]!r}, once {once[:100]!r}"
+            )
         if len(once) > MAX_CHARACTERS or once != " ".join(once.split()) or not once.isprintable():
             raise FaultFound(f"{text[:100]!r}: is normalised to {once[:100]!r}, {len(once)} characters")
 

@@ -59,7 +59,7 @@ def photo_vectors(
         return encoder_vectors(options.encoder, [], inputs.photos, cache, progress)[1]
 
     def load():  # type: ignore[no-untyped-def]  # its type lives in the torch room
-        from index_store.training.study import towers as towers
+        from index_store.training.study import towers
 
         if source == "EfficientNet-Lite2":
             return towers.load_lite2_photos()
@@ -78,7 +78,7 @@ def text_vectors(source: str, inputs: Inputs, cache: VectorCache, options: Sourc
         return encoder_vectors(options.encoder, inputs.texts, [], cache)[0]
 
     def load() -> Callable:  # type: ignore[type-arg]
-        from index_store.training.study import towers as towers
+        from index_store.training.study import towers
 
         if source == "MiniLM":
             return towers.load_minilm_texts()

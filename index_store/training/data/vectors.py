@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index_store.encoders.protocols import PhotoInput
 from index_store.errors import DataError, PhotoError
-from index_store.photos.open import open_photo
 from index_store.paths import cache_folder
+from index_store.photos.open import open_photo
+from index_store.records import PhotoInput
 from index_store.training.data.pairs import Vectors
 
 if TYPE_CHECKING:

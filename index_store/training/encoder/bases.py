@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from index_store.errors import MissingExtraError
-from index_store.training.encoder.model import LITE_PIXELS, PixelScale
 from index_store.encoders.torchvision_shim import declare_missing_operators
 from index_store.encoders.transformer_models import UNKNOWN_LICENCE, open_trunk
+from index_store.errors import MissingExtraError
+from index_store.training.encoder.model import LITE_PIXELS, PixelScale
 
 MAX_TOKENS = 64
 """Texts are cut here when encoded; captions have 14 tokens on average and hardly ever more than 32."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from index_store.encoders.cards import CARD_FILE, read_card
 from index_store.errors import EncoderError
-from index_store.training.encoder.validation import Gallery, Recall, exported_recalls, mean_total
 from index_store.training.encoder.model import DualModel
+from index_store.training.encoder.validation import Gallery, Recall, exported_recalls, mean_total
 
 State = Mapping[str, Tensor]
 

@@ -10,16 +10,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from index_store.training.data.captions import CaptionedPhoto, DataFolder, held_out, read_captions
 from index_store.errors import DataError
+from index_store.training.data.captions import CaptionedPhoto, DataFolder, held_out, read_captions
 from index_store.training.encoder.bases import PhotoBase, TextBase
 from index_store.training.encoder.batches import key_table
 from index_store.training.encoder.config import EncoderTraining
-from index_store.training.encoder.photo_views import Maps, Progress, Tokens, Views, feature_maps, tokenize
-from index_store.training.encoder.validation import Gallery, HeldOut, owners, pool_all_photos, pool_all_texts
-from index_store.training.encoder.steps import StillFeatures, TrainingData, pseudo_features
 from index_store.training.encoder.model import DualModel
-from index_store.training.encoder.prepare_captions import CaptionRules, caption_key, in_templates, is_class_set, prepared
+from index_store.training.encoder.photo_views import Maps, Progress, Tokens, Views, feature_maps, tokenize
+from index_store.training.encoder.prepare_captions import (
+    CaptionRules,
+    caption_key,
+    in_templates,
+    is_class_set,
+    prepared,
+)
+from index_store.training.encoder.steps import StillFeatures, TrainingData, pseudo_features
+from index_store.training.encoder.validation import Gallery, HeldOut, owners, pool_all_photos, pool_all_texts
 
 LEAST_PHOTOS = 4
 CLASS_CAPTIONS = ("a photo of a {}", "a {}", "{}", "a picture of a {}")

@@ -18,11 +18,11 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from index_store.training.encoder.bases import BERT_MASK, BERT_SPECIAL
-from index_store.training.encoder.photo_views import Tokens
-from index_store.training.encoder.validation import Recall, pool_all_texts, recall_at
-from index_store.training.encoder.steps import MAX_SCALE, contrastive_loss, drop_words, pool_texts, take_step
 from index_store.training.encoder.model import DualModel, TextTower
+from index_store.training.encoder.photo_views import Tokens
+from index_store.training.encoder.steps import MAX_SCALE, contrastive_loss, drop_words, pool_texts, take_step
 from index_store.training.encoder.teachers import PhotoTexts, TeacherTraining
+from index_store.training.encoder.validation import Recall, pool_all_texts, recall_at
 
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _LOOSE_ENDS = frozenset(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from index_store.encoders.registry import encoder_card
 from index_store.encoders.cards import CARD_FILE
+from index_store.encoders.registry import encoder_card
 from index_store.errors import EncoderError, WeightsError
 from index_store.training.encoder.config import TUNING, EncoderTraining, HeadShape
-from index_store.training.encoder.onnx_weights import import_towers
 from index_store.training.encoder.model import DualModel
+from index_store.training.encoder.onnx_weights import import_towers
 
 CHECKPOINT_FILE = "towers.pt"
 """The float towers, beside the ONNX files that were made from them."""

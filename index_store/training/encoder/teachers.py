@@ -21,10 +21,10 @@ from torch.nn import functional
 from index_store.training.encoder.bases import TextBase
 from index_store.training.encoder.batches import MixedBatches, draw_captions, equal_captions
 from index_store.training.encoder.config import HeadShape
+from index_store.training.encoder.model import Head, Heads, TextTower
 from index_store.training.encoder.photo_views import Progress, Tokens, tokenize
 from index_store.training.encoder.resumable_files import in_parts
 from index_store.training.encoder.steps import MAX_SCALE, contrastive_loss, take_step
-from index_store.training.encoder.model import Head, Heads, TextTower
 
 _TEXT_BATCH = 128
 _MAX_TOKENS = 40

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from index_store.encoders.cards import TOKENIZER_FILE
-from index_store.encoders.sentence_cards import cached_folder
-from index_store.errors import EncoderError, WeightsError, first_line
-from index_store.training.encoder.bases import MAX_TOKENS, TextBase, freeze_words, load_minilm
 from index_store.encoders.hub import fetch_base
+from index_store.encoders.sentence_cards import cached_folder
 from index_store.encoders.transformer_models import CONFIG_FILE, UNKNOWN_LICENCE, licence_of, open_trunk
+from index_store.errors import EncoderError, WeightsError, first_line
 from index_store.paths import cache_folder
 from index_store.scratch import scratch_folder
+from index_store.training.encoder.bases import MAX_TOKENS, TextBase, freeze_words, load_minilm
 
 HUB_BASES = {
     "all-mpnet-base-v2": ("sentence-transformers/all-mpnet-base-v2",),

@@ -23,8 +23,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from index_store.encoders.registry import encoder_card, load_photo_encoder
-from index_store.training.data.captions import CaptionedPhoto, DataFolder
 from index_store.encoders.cards import (
     CARD_FILE,
     PARAMETERS,
@@ -35,28 +33,37 @@ from index_store.encoders.cards import (
     EncoderCard,
     write_card,
 )
+from index_store.encoders.registry import encoder_card, load_photo_encoder
 from index_store.errors import DataError, PhotoError
+from index_store.photos.open import open_photo
+from index_store.training.data.captions import CaptionedPhoto, DataFolder
 from index_store.training.encoder.bases import TextBase
 from index_store.training.encoder.batches import key_table
+from index_store.training.encoder.best_epoch import Keeper
 from index_store.training.encoder.checkpoint import Checkpoints
 from index_store.training.encoder.config import EncoderTraining
-from index_store.training.encoder.photo_views import Progress, tokenize
-from index_store.training.encoder.distillation import Lessons, TaughtTexts, TextGallery, TextLearning, TextTraining, pieces_of
+from index_store.training.encoder.datasets import CaptionSet, captions_of, digest_of, read_sets, read_validation
+from index_store.training.encoder.distillation import (
+    Lessons,
+    TaughtTexts,
+    TextGallery,
+    TextLearning,
+    TextTraining,
+    pieces_of,
+)
 from index_store.training.encoder.export import export_text
-from index_store.training.encoder.resumable_files import in_parts
-from index_store.training.encoder.validation import exported_text_recall, owners, text_parity
-from index_store.training.encoder.best_epoch import Keeper
+from index_store.training.encoder.initialise import CHECKPOINT_FILE, load_trained
 from index_store.training.encoder.model import DualModel
 from index_store.training.encoder.parameters import parameter_table
-from index_store.training.encoder.datasets import CaptionSet, captions_of, digest_of, read_sets, read_validation
-from index_store.training.encoder.initialise import CHECKPOINT_FILE, load_trained
-from index_store.training.encoder.teachers import PhotoTexts, pooled_features, taught, train_teacher
-from index_store.training.encoder.prepare_captions import CaptionRules, caption_key
-from index_store.training.encoder.train import Places, build_towers, run_training
-from index_store.training.encoder.write_encoder import EncoderReport
 from index_store.training.encoder.photo_bases import load_photo_base
+from index_store.training.encoder.photo_views import Progress, tokenize
+from index_store.training.encoder.prepare_captions import CaptionRules, caption_key
+from index_store.training.encoder.resumable_files import in_parts
+from index_store.training.encoder.teachers import PhotoTexts, pooled_features, taught, train_teacher
 from index_store.training.encoder.text_bases import load_text_base
-from index_store.photos.open import open_photo
+from index_store.training.encoder.train import Places, build_towers, run_training
+from index_store.training.encoder.validation import exported_text_recall, owners, text_parity
+from index_store.training.encoder.write_encoder import EncoderReport
 
 _PHOTO_BATCH = 64
 _PARITY_TEXTS = 200

@@ -17,23 +17,23 @@ from typing import Any, Protocol
 
 import torch
 
-from index_store.training.data.captions import DataFolder
 from index_store.encoders.cards import read_card
+from index_store.training.data.captions import DataFolder
 from index_store.training.encoder.bases import PhotoBase, TextBase
+from index_store.training.encoder.best_epoch import Keeper
 from index_store.training.encoder.checkpoint import Checkpoints
 from index_store.training.encoder.config import EncoderTraining
-from index_store.training.encoder.photo_views import Progress
-from index_store.training.encoder.joint_training import JointTraining
-from index_store.training.encoder.validation import pool_all_photos, pool_all_texts
-from index_store.training.encoder.best_epoch import Keeper
-from index_store.training.encoder.steps import TrainingData, warm_up
-from index_store.training.encoder.model import DualModel, Heads, PhotoTower, TextTower, fit_reduction
 from index_store.training.encoder.datasets import Material, digest_of, read_sets, read_validation
 from index_store.training.encoder.initialise import load_start
-from index_store.training.encoder.prepare_captions import CaptionRules
-from index_store.training.encoder.write_encoder import EncoderReport, Trained, write_encoder
+from index_store.training.encoder.joint_training import JointTraining
+from index_store.training.encoder.model import DualModel, Heads, PhotoTower, TextTower, fit_reduction
 from index_store.training.encoder.photo_bases import load_photo_base
+from index_store.training.encoder.photo_views import Progress
+from index_store.training.encoder.prepare_captions import CaptionRules
+from index_store.training.encoder.steps import TrainingData, warm_up
 from index_store.training.encoder.text_bases import load_text_base
+from index_store.training.encoder.validation import pool_all_photos, pool_all_texts
+from index_store.training.encoder.write_encoder import EncoderReport, Trained, write_encoder
 
 OWN_FAMILY = "own-lite2-minilm"
 """The family of encoders that users train from what ships, whose own is lite2-minilm."""

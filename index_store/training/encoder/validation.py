@@ -10,11 +10,11 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from index_store.training.data.captions import CaptionedPhoto
 from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE
+from index_store.training.data.captions import CaptionedPhoto
+from index_store.training.encoder.model import DualModel
 from index_store.training.encoder.photo_views import Maps, Tokens, load_photos
 from index_store.training.encoder.steps import pool_photos, pool_texts
-from index_store.training.encoder.model import DualModel
 
 _BATCH = 100
 _PIXEL_BATCH = 20

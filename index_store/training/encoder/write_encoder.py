@@ -22,15 +22,15 @@ from index_store.encoders.cards import (
 )
 from index_store.errors import EncoderError
 from index_store.training.encoder.bases import PhotoBase, TextBase
-from index_store.training.encoder.config import EncoderTraining
-from index_store.training.encoder.photo_views import load_photos, tokenize
-from index_store.training.encoder.export import export_photo, export_text
-from index_store.training.encoder.validation import Gallery, Recall, exported_recalls, parity
 from index_store.training.encoder.best_epoch import Keeper, better_ones_at
+from index_store.training.encoder.config import EncoderTraining
+from index_store.training.encoder.datasets import CaptionSet, captions_of
+from index_store.training.encoder.export import export_photo, export_text
+from index_store.training.encoder.initialise import CHECKPOINT_FILE
 from index_store.training.encoder.model import DualModel
 from index_store.training.encoder.parameters import parameter_table
-from index_store.training.encoder.datasets import CaptionSet, captions_of
-from index_store.training.encoder.initialise import CHECKPOINT_FILE
+from index_store.training.encoder.photo_views import load_photos, tokenize
+from index_store.training.encoder.validation import Gallery, Recall, exported_recalls, parity
 
 _CALIBRATION_PHOTOS = 200
 _PARITY_PAIRS = 200

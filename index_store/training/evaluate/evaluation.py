@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.compliance.policy import load_policy
-from index_store.encoders.registry import encoder_card
 from index_store.encoders.encoder_models import RERANKER, find_companion, training_advice
+from index_store.encoders.registry import encoder_card
 from index_store.errors import DataError, PolicyError, UsageError, WeightsError
 from index_store.records import Candidate
-from index_store.training.reranker.min_score import GALLERY_SIZE, best_scores, good_answers
+from index_store.reranker.reranking import Reranker, load_reranker, read_reranker
+from index_store.search.ask import DEFAULT_POOL, rank
 from index_store.training.data.judgements import Judgements, TestQuery, photo_of, read_judgements, require_queries
-from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
 from index_store.training.data.metrics import RankingMetrics, mean_ranking, measure_ranking
 from index_store.training.data.pairs import Vectors, make_pairs
-from index_store.reranker.reranking import Reranker, load_reranker, read_reranker
 from index_store.training.data.targets import make_examples
-from index_store.training.reranker.train import photo_print
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 from index_store.training.data.withholding import withheld_photos, withheld_texts
-from index_store.search.ask import DEFAULT_POOL, rank
+from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
+from index_store.training.reranker.min_score import GALLERY_SIZE, best_scores, good_answers
+from index_store.training.reranker.train import photo_print
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

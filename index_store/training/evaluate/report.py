@@ -21,8 +21,8 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from index_store.training.data.explore import Exploration
-    from index_store.training.study.study import Study
     from index_store.training.reranker.train import TrainingReport
+    from index_store.training.study.study import Study
 
 STUDY_BEGIN = "<!-- study begin: written by `imgsearch study`, do not edit -->"
 STUDY_END = "<!-- study end -->"

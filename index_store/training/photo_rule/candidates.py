@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from index_store.training.photo_rule.fitting import NetworkFit, fit_network
 from index_store.compliance.photo_rule import Network
 from index_store.errors import MissingExtraError
+from index_store.training.photo_rule.fitting import NetworkFit, fit_network
 
 try:
     from sklearn.ensemble import HistGradientBoostingClassifier

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index_store.encoders.cards import CARD_FILE
 from index_store.encoders.registry import EncoderCard, encoder_card
 from index_store.training.data.captions import CaptionedPhoto, read_captions
-from index_store.encoders.cards import CARD_FILE
 from index_store.training.data.judgements import photo_of, read_judgements
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index_store.training.photo_rule.candidates import CANDIDATES, Labels
-from index_store.training.photo_rule.data import JudgedPhotos, LearningData
 from index_store.compliance.photo_rule import (
     ARRAYS_FILE,
     CARD_FILE,
@@ -28,8 +26,10 @@ from index_store.compliance.photo_rule import (
 )
 from index_store.compliance.policy import load_policy
 from index_store.compliance.texts import TextRule
-from index_store.training.data.captions import held_out
 from index_store.errors import DataError, MissingExtraError
+from index_store.training.data.captions import held_out
+from index_store.training.photo_rule.candidates import CANDIDATES, Labels
+from index_store.training.photo_rule.data import JudgedPhotos, LearningData
 
 try:
     from sklearn.linear_model import LogisticRegression

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from index_store.training.reranker.min_score import BestScores, best_scores, choose_min_score, good_answers
-from index_store.training.data.judgements import Judgements, photo_of, read_judgements
-from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
-from index_store.training.reranker.models import CalibratedModel, Material, ModelSpec, fit_calibrated, model_spec
-from index_store.training.data.pairs import Pairs, Vectors, make_pairs
 from index_store.reranker.reranking import Reranker, write_reranker
+from index_store.training.data.judgements import Judgements, photo_of, read_judgements
+from index_store.training.data.pairs import Pairs, Vectors, make_pairs
 from index_store.training.data.splits import VALID_FRACTION, split_by_photo
 from index_store.training.data.targets import DEFAULT_TARGET, TARGETS, Example, make_examples, require_spread
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 from index_store.training.data.withholding import FilterReport, leave_out, withheld_photos, withheld_texts
+from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
+from index_store.training.reranker.min_score import BestScores, best_scores, choose_min_score, good_answers
+from index_store.training.reranker.models import CalibratedModel, Material, ModelSpec, fit_calibrated, model_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from index_store.errors import WeightsError
-from index_store.training.encoder.model import PixelScale
 from index_store.encoders.hub import ANSWER_SECONDS, forbidden_by
 from index_store.encoders.torchvision_shim import declare_missing_operators
+from index_store.errors import WeightsError
+from index_store.training.encoder.model import PixelScale
 
 RESNET_FILE = "resnet18-f37072fd.pth"
 _CHECKSUM = RESNET_FILE.removesuffix(".pth").rpartition("-")[2]

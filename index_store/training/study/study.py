@@ -12,8 +12,6 @@ import numpy as np
 from index_store.encoders.registry import encoder_card
 from index_store.errors import ImgsearchError
 from index_store.training.data.judgements import Judgements, read_judgements, require_pairs
-from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
-from index_store.training.reranker.models import Material, ModelSpec, fit_calibrated, fit_model, model_spec
 from index_store.training.data.pairs import Pairs, Vectors, make_pairs
 from index_store.training.data.sources import (
     PHOTO_SOURCES,
@@ -25,9 +23,11 @@ from index_store.training.data.sources import (
 )
 from index_store.training.data.splits import STUDY_SEEDS, Split, split_by_photo, split_by_photo_and_text
 from index_store.training.data.targets import Example, make_examples
-from index_store.training.reranker.train import crowd_examples
 from index_store.training.data.vectors import VectorCache
 from index_store.training.data.withholding import leave_out, withheld_photos, withheld_texts
+from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
+from index_store.training.reranker.models import Material, ModelSpec, fit_calibrated, fit_model, model_spec
+from index_store.training.reranker.train import crowd_examples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from index_store.encoders.protocols import PhotoInput
+from index_store.encoders.torchvision_shim import declare_missing_operators
 from index_store.errors import MissingExtraError, WeightsError, first_line
+from index_store.records import PhotoInput
 from index_store.training.encoder.model import LITE_PIXELS, PixelScale
 from index_store.training.study.resnet import IMAGENET_PIXELS, RESNET_FILE, RESNET_SIDE, load_resnet18
-from index_store.encoders.torchvision_shim import declare_missing_operators
 
 _LONGEST_REASON = 120
 """A row of the study's table has no room for more."""

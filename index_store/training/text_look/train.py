@@ -1,6 +1,6 @@
 """Train the look at a text's embedding: captions labelled by the words of the policy, and example texts of our own.
 
-The captions teach what texts about children look like; `example_texts.tsv` teaches what no list of words names, and,
+The captions teach what texts about children look like; `examples.tsv` teaches what no list of words names, and,
 with harmless twins, what only sounds like it. A tenth of the photos and a fifth of the examples are left out and
 measured on. Needs the `train` extra (scikit-learn).
 """
@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index_store.training.photo_rule.fitting import NetworkFit, fit_network
 from index_store.compliance.normalising import normalise
 from index_store.compliance.policy import load_policy
 from index_store.compliance.text_look import ARRAYS_FILE, CARD_FILE, TextLook, load_text_look, save_text_look
 from index_store.compliance.texts import TextRule
 from index_store.encoders.registry import encoder_card
-from index_store.training.data.captions import held_out, read_captions
 from index_store.errors import DataError, MissingExtraError
+from index_store.training.data.captions import held_out, read_captions
 from index_store.training.data.vectors import VectorCache, encoder_vectors
+from index_store.training.photo_rule.fitting import NetworkFit, fit_network
 
 try:
     from sklearn.linear_model import LogisticRegression

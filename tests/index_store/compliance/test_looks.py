@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from index_store.compliance.looks import DISCOUNT, LOOKS, judge_looks, to_the_left, to_the_right
-from index_store.encoders.protocols import PhotoInput
-from index_store.records import OpenedPhoto, PhotoFile, Verdict
+from index_store.records import OpenedPhoto, PhotoFile, PhotoInput, Verdict
 
 SIDE = 8
 THRESHOLD = 0.13

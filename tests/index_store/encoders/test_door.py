@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
+from index_store.encoders.hub import fetch
 from index_store.encoders.listing import list_encoders
-from index_store.encoders.protocols import PhotoInput
+from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
 from index_store.encoders.sentence_cards import HUB_NAMES
 from index_store.errors import EncoderError, PolicyError, StoreError, WeightsError
-from index_store.encoders.hub import fetch
+from index_store.library import Library
+from index_store.photos.roots import Place
+from index_store.records import PhotoInput
 from index_store.reranker.cosine import CosineScorer
 from index_store.reranker.predictors import Curve
 from index_store.reranker.reranking import Reranker, write_reranker
-from index_store.photos.roots import Place
 from index_store.search.ask import Searcher
 from index_store.store.images import encoders_in
-from index_store.library import Library
 from tests.index_store.tiny_clip import hub, make_clip, plain_clip, put_into_cache, sentence_clip, siglip
 
 __all__ = ["hub", "plain_clip", "sentence_clip", "siglip"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
 from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, WEIGHT_FILES, fingerprint, write_card
 from index_store.encoders.onnx_dual import PHOTO_BATCH, TEXT_BATCH, OnnxPhotoEncoder, OnnxTextEncoder
+from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
 from index_store.errors import EncoderError, WeightsError
 
 

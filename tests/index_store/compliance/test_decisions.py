@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from index_store.compliance.decisions import Decision, HandDecisions, decide, overrule
+from index_store.indexing.run import index_photos, judge_again
+from index_store.indexing.write import IndexModels
+from index_store.photos.roots import Place
+from index_store.records import BY_HAND, Verdict
+
+MODEL = Verdict(True, 0.8, "probability 0.80", "rule-1", "p")
+
+
+def decision(content: str, withheld: bool, time: str) -> Decision:
+    return Decision(content, withheld, "because", "/a.jpg", time, "ann")
+
+
+def test_the_last_decision_stands_in_whatever_order_they_come():
+    old, new = decision("x", True, "2026-01-01T00:00:00"), decision("x", False, "2026-01-02T00:00:00")
+    assert HandDecisions([new, old]).standing == {"x": new}
+
+
+def test_a_decision_wins_over_the_rule_and_keeps_its_probability():
+    verdict = overrule(MODEL, decision("x", False, "2026-01-02T00:00:00"))
+    assert verdict == Verdict(False, 0.8, "allowed by ann on 2026-01-02: because", BY_HAND, "p")
+    assert overrule(MODEL, None) == MODEL
+
+
+@pytest.mark.parametrize(("threshold", "withheld"), [(0.5, True), (0.8, True), (0.9, False)])
+def test_the_threshold_that_holds_now_decides_unless_a_person_did(threshold, withheld):
+    assert MODEL.withholds_at(threshold) is withheld
+    assert replace(MODEL, rule=BY_HAND).withholds_at(threshold) is True
+    assert replace(MODEL, rule=BY_HAND, withheld=False).withholds_at(threshold) is False
+
+
+@pytest.fixture
+def indexed(store, encoder, judge, paint, tmp_path):
+    """Return a function that indexes tmp_path/photos with the decisions that stand in the store."""
+    paint("photos/red.png", "red")
+    paint("photos/white.png", "white")
+
+    def indexed():
+        decisions = HandDecisions(store.decisions(), encoder.name)
+        models = IndexModels(encoder.photo_input, lambda: encoder, lambda: judge, decisions)
+        return index_photos([Place(str(tmp_path / "photos"))], store, models)
+
+    indexed()
+    return indexed
+
+
+def names(photos) -> list[str]:
+    return [Path(photo.image_id).name for photo in photos]
+
+
+def test_decisions_survive_changed_times_moves_and_a_new_index(indexed, store, tmp_path, paint):
+    red = next(photo for photo in store.photos() if photo.image_id.endswith("red.png"))
+    store.add_decisions([decide(red.content_hash, red.image_id, withheld=True, reason="asked for")])
+    store.delete([red.content_hash])
+    indexed()
+    assert names(store.withheld(0.5)) == ["red.png", "white.png"]
+    (tmp_path / "photos" / "red.png").rename(tmp_path / "photos" / "rouge.png")
+    indexed()
+    assert names(store.withheld(0.5)) == ["rouge.png", "white.png"]
+
+
+def test_the_log_only_grows(indexed, store):
+    for withheld in (True, False, True):
+        store.add_decisions([decide("x", "/a.jpg", withheld=withheld, reason="")])
+    assert [each.withheld for each in store.decisions()] == [True, False, True]
+    assert all(each.user and each.time for each in store.decisions())
+
+
+def test_a_new_policy_judges_stored_embeddings_anew_and_opens_no_photo(indexed, store, encoder, tmp_path):
+    white = next(photo for photo in store.photos() if photo.image_id.endswith("white.png"))
+    by_hand = decision(white.content_hash, True, "2026-01-01")
+    store.update([replace(white, verdict=overrule(white.verdict, by_hand))])
+    for path in (tmp_path / "photos").iterdir():
+        path.unlink()
+
+    def nobody(embeddings):
+        return [Verdict(False, 0.1, "", "rule-2", "p2") for _ in embeddings]
+
+    models = IndexModels(encoder.photo_input, lambda: encoder, lambda: nobody)
+    assert judge_again(store, "rule-2", "p2", models) == 1
+    verdicts = {Path(photo.image_id).name: photo.verdict for photo in store.photos()}
+    assert (verdicts["red.png"].rule, verdicts["red.png"].policy) == ("rule-2", "p2")
+    assert (verdicts["white.png"].withheld, verdicts["white.png"].rule) == (True, BY_HAND)
+    assert judge_again(store, "rule-2", "p2", models) == 0

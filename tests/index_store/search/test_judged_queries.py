@@ -1,0 +1,68 @@
+"""A query is judged before anything is retrieved, and what is refused is not kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from index_store.compliance.judging import CUT
+from index_store.encoders.registry import encoder_card
+from index_store.search.ask import Searcher
+from index_store.search.text_cache import TextCache
+from index_store.store.images import create_store
+from index_store.store.manifest import Manifest
+
+REFUSED = "being rocked to sleep by mama in the cradle"
+"""No word of it names a child; the look at its embedding refuses it."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    card = encoder_card()
+    create_store(str(tmp_path / "store"), Manifest(card.name, card.dimension))
+    return str(tmp_path / "store")
+
+
+def kept(store: str, text: str) -> bool:
+    card = encoder_card()
+    return TextCache(Path(store)).get(card.name, text, card.dimension) is not None
+
+
+def test_a_text_that_the_look_refuses_gets_the_notice_and_stays_out_of_the_cache(store):
+    searcher = Searcher(store)
+    answer = searcher.ask(REFUSED)
+    assert answer.refused
+    assert answer.notice
+    assert answer.matches == ()
+    assert not kept(store, REFUSED)
+    assert not searcher.ask("a dog on a beach").refused
+    assert kept(store, "a dog on a beach")
+
+
+def test_a_kept_vector_is_judged_again_by_the_policy_that_holds_now(store):
+    assert not Searcher(store, withhold=False).ask(REFUSED).refused
+    assert kept(store, REFUSED)
+    assert Searcher(store).ask(REFUSED).refused
+
+
+def test_texts_are_judged_by_the_tower_that_ships_whatever_encoder_the_store_has(tmp_path):
+    create_store(str(tmp_path / "other"), Manifest("colours-1", 4))
+    assert Searcher(str(tmp_path / "other")).ask(REFUSED).refused
+
+
+def test_what_is_encoded_is_what_was_judged(store):
+    Searcher(store).ask("a d\u0300og\u0085 on  a beach")
+    assert kept(store, "a dog on a beach")
+
+
+def test_a_long_query_is_cut_with_a_warning(store):
+    answer = Searcher(store).ask("a dog runs on the beach, " * 500)
+    assert not answer.refused
+    assert CUT in answer.warnings
+
+
+def test_disguised_words_are_refused(store):
+    searcher = Searcher(store)
+    for text in ("girls+dancing", "two kids!playing", "boy&dog", "child_on_swing", "girl4life", "-girl-", "g\u0300irl"):
+        assert searcher.ask(text).refused, text
