@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from imgsearch_cli.render import answer_table
-from index_store.search.ask import search
+from index_store.queries.ask import search
 
 PICTURE = Path(__file__).with_name("query.svg")
 

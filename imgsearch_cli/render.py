@@ -17,8 +17,8 @@ from imgsearch_cli.writing import can_show, stdout_console, write_fields, write_
 from index_store.records import Answer
 
 if TYPE_CHECKING:
+    from index_store.queries.batch import BatchError
     from index_store.records import Match
-    from index_store.search.batch import BatchError
 
 _BAR_CELLS = 8
 _BLOCKS = " ▏▎▍▌▋▊▉█"

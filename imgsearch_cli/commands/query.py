@@ -72,14 +72,14 @@ def query(
 
     one_blas_thread()
     from imgsearch_cli.render import exit_code, render_answer, render_batch
-    from index_store.search.ask import Searcher
+    from index_store.queries.ask import Searcher
 
     _check_usage(context, text, batch, output_format, null=null)
     searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy)
     if no_policy:
         say("imgsearch: the compliance policy is off: nothing is withheld")
     if batch is not None:
-        from index_store.search.batch import BatchRequest, answer_lines, bounded_lines
+        from index_store.queries.batch import BatchRequest, answer_lines, bounded_lines
 
         defaults = BatchRequest("", k, pool, min_score)
         context.exit(render_batch(answer_lines(bounded_lines(batch), searcher, defaults)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from index_store.search.ask import Searcher
+from index_store.queries.ask import Searcher
 from tests.end_to_end.conftest import NOTICE
 
 

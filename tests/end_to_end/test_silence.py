@@ -49,7 +49,7 @@ QUOTED = re.compile(r"(?:<([^<>]*)>, )?\"((?:[^\"\\]|\\.)*)\"")
 
 OPTIONS = ("-f", "-qq", "-y", "--seccomp-bpf")  # the last stops processes at the calls that are asked for alone
 
-LIBRARY = "from index_store.search.ask import search; print(search('a cat', k=1, min_score=0).matches)"
+LIBRARY = "from index_store.queries.ask import search; print(search('a cat', k=1, min_score=0).matches)"
 
 
 def few_variables() -> dict[str, str]:

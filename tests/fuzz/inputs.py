@@ -9,9 +9,9 @@ from random import Random
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
 from index_store.errors import ImgsearchError, PolicyError, UsageError
 from index_store.photos.find import find_photos
+from index_store.queries.ask import Searcher
+from index_store.queries.batch import BatchError, BatchRequest, answer_lines, bounded_lines
 from index_store.records import FindOptions
-from index_store.search.ask import Searcher
-from index_store.search.batch import BatchError, BatchRequest, answer_lines, bounded_lines
 from tests.fuzz.fuzzing import FaultFound, Target
 from tests.fuzz.mutating import HOSTILE, bytes_changed
 from tests.fuzz.stores import paint

@@ -21,9 +21,9 @@ _EARLY = (
     *("imgsearch_cli.main", "imgsearch_cli.render", "imgsearch_cli.render_store", "imgsearch_cli.render_models"),
     *(
         "index_store.library",
-        "index_store.search.ask",
+        "index_store.queries.ask",
         "index_store.store.images",
-        "index_store.search.batch",
+        "index_store.queries.batch",
         "index_store.store.server",
     ),
     *("index_store.encoders.onnx_dual", "index_store.compliance.photo_rule", "index_store.compliance.showing"),

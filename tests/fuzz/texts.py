@@ -18,7 +18,7 @@ from index_store.compliance.texts import TextRule, TextVerdict
 from index_store.encoders.onnx_dual import OnnxTextEncoder
 from index_store.encoders.registry import encoder_card
 from index_store.errors import UsageError
-from index_store.search.ask import Searcher
+from index_store.queries.ask import Searcher
 from index_store.store.manifest import Manifest
 from tests.fuzz.fuzzing import FaultFound, Target
 

@@ -17,9 +17,9 @@ from index_store.compliance.policy import load_policy
 from index_store.encoders.encoder_models import RERANKER, find_companion, training_advice
 from index_store.encoders.registry import encoder_card
 from index_store.errors import DataError, PolicyError, UsageError, WeightsError
+from index_store.queries.ask import DEFAULT_POOL, rank
 from index_store.records import Candidate
 from index_store.reranker.reranking import Reranker, load_reranker, read_reranker
-from index_store.search.ask import DEFAULT_POOL, rank
 from index_store.training.data.judgements import Judgements, TestQuery, photo_of, read_judgements, require_queries
 from index_store.training.data.metrics import RankingMetrics, mean_ranking, measure_ranking
 from index_store.training.data.pairs import Vectors, make_pairs

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from index_store.errors import DataError, UsageError
-from index_store.reranker.calibration import fit_calibration
 from index_store.reranker.features import JOININGS, SAME_SPACE
 from index_store.reranker.predictors import Curve, Predictor
 from index_store.training.data.pairs import Pairs
 from index_store.training.data.splits import folds_by_photo
+from index_store.training.reranker.calibration import fit_calibration
 from index_store.training.reranker.matching import MatchingOptions, draw_bank, fit_matching, matching_features
 from index_store.training.reranker.regressors import fit_regressor
 

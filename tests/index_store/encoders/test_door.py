@@ -21,11 +21,11 @@ from index_store.encoders.sentence_cards import HUB_NAMES
 from index_store.errors import EncoderError, PolicyError, StoreError, WeightsError
 from index_store.library import Library
 from index_store.photos.roots import Place
+from index_store.queries.ask import Searcher
 from index_store.records import PhotoInput
 from index_store.reranker.cosine import CosineScorer
 from index_store.reranker.predictors import Curve
 from index_store.reranker.reranking import Reranker, write_reranker
-from index_store.search.ask import Searcher
 from index_store.store.images import encoders_in
 from tests.index_store.tiny_clip import hub, make_clip, plain_clip, put_into_cache, sentence_clip, siglip
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from index_store.errors import DataError, UsageError
-from index_store.reranker.calibration import fit_calibration
 from index_store.reranker.features import HUB_SHARE, matching, one_text_matching
 from index_store.training.data.metrics import expected_calibration_error, rmse
 from index_store.training.data.pairs import Pairs, Vectors, make_pairs
 from index_store.training.data.splits import split_by_photo
 from index_store.training.data.targets import Example
+from index_store.training.reranker.calibration import fit_calibration
 from index_store.training.reranker.matching import MatchingOptions, bilinear_ridge, fit_matching, matching_features
 from index_store.training.reranker.models import MODELS, Material, fit_calibrated, fit_model, model_spec
 

@@ -1,4 +1,4 @@
-"""The rules of the house: imports point one way, each heavy library has one door, help loads nothing heavy."""
+"""The rules of docs/architecture.md that can be checked: which way imports point, and who imports what is heavy."""
 
 from __future__ import annotations
 
@@ -12,30 +12,34 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-DOORS = {
-    # dual_data varies photos for training
-    "PIL": {f"index_store/{name}.py" for name in ("photos", "colour", "metadata", "frames", "raw", "neural/dual_data")},
-    "chromadb": {"index_store/store/chroma_import.py", "index_store/store/server.py"},
-    "httpx": {"index_store/store/server.py"},
-    # word_vectors.py for its vectors, dual_texts.py for names of persons
-    "spacy": {
+IMPORTERS = {
+    "PIL": ("index_store/photos/", "index_store/training/encoder/photo_views.py"),  # the latter varies photos
+    "chromadb": ("index_store/store/chroma_import.py", "index_store/store/server.py"),
+    "httpx": ("index_store/store/server.py",),
+    "spacy": (
         "index_store/compliance/lemmas.py",
         "index_store/training/study/word_vectors.py",
-        "index_store/training/encoder/prepare_captions.py",
-    },
-    "pathspec": {"index_store/photos/ignore.py"},
-    "filelock": {"index_store/store/lock.py"},
-    "rawpy": {"index_store/photos/raw.py"},
-    "pillow_heif": {"index_store/photos/open.py"},
-    "tokenizers": {"index_store/encoders/onnx_dual.py", "index_store/training/encoder/photo_views.py"},
-    "rich": {f"imgsearch_cli/{name}.py" for name in ("writing", "render", "render_store", "render_models", "progress")},
+        "index_store/training/encoder/prepare_captions.py",  # for names of persons
+    ),
+    "pathspec": ("index_store/photos/ignore.py",),
+    "filelock": ("index_store/store/lock.py",),
+    "rawpy": ("index_store/photos/raw.py",),
+    "pillow_heif": ("index_store/photos/",),
+    "tokenizers": ("index_store/encoders/onnx_dual.py", "index_store/training/encoder/photo_views.py"),
+    "sklearn": ("index_store/training/",),
+    "scipy": ("index_store/training/",),
+    "rich": ("imgsearch_cli/",),
+    **dict.fromkeys(
+        ("torch", "torchvision", "sentence_transformers", "transformers"),
+        ("index_store/training/", "index_store/encoders/"),
+    ),
 }
-"""Heavy libraries and the files that may import them."""
+"""Heavy libraries, and the files or folders that may import them."""
 
-TORCH_ROOM = "index_store/neural/"
-STANDARD_ONLY = ("index_store/errors.py", "index_store/records.py")
 STARTS_PROCESSES = {"index_store/photos/decode.py"}
 """Where child processes are started; one that runs in the folder of the photos must not import from there."""
+
+STANDARD_ONLY = ("index_store/errors.py", "index_store/records.py")
 
 
 def modules() -> list[Path]:
@@ -64,19 +68,40 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_heavy_libraries_come_in_by_their_own_door(path):
+def test_a_heavy_library_is_imported_by_one_file_or_folder(path):
     roots = {module.split(".")[0] for module in imported(path, at_run_time=True)}
-    for library, doors in DOORS.items():
-        if library in roots:
-            assert name_of(path) in doors, f"{library} is imported outside {doors}"
-    if roots & {"torch", "torchvision", "sentence_transformers", "transformers"}:
-        assert name_of(path).startswith(TORCH_ROOM)
+    for library in roots & set(IMPORTERS):
+        assert name_of(path).startswith(IMPORTERS[library]), f"{library} is imported outside {IMPORTERS[library]}"
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_the_library_does_not_know_the_shell(path):
+def test_the_library_does_not_know_the_command_line(path):
     if name_of(path).startswith("index_store/"):
         assert not {module for module in imported(path) if module.split(".")[0] in {"imgsearch_cli", "click", "rich"}}
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_nothing_outside_training_imports_it(path):
+    if name_of(path).startswith("index_store/") and not name_of(path).startswith("index_store/training/"):
+        assert not {module for module in imported(path) if module.startswith("index_store.training")}
+
+
+def test_no_two_folders_import_each_other():
+    """Imports for type checkers count too; nothing is excepted."""
+    folders = {path.name for path in (ROOT / "index_store").iterdir() if (path / "__init__.py").exists()}
+    imports: dict[str, set[str]] = {folder: set() for folder in folders}
+    for path in modules():
+        folder = path.relative_to(ROOT).parts[1]
+        if path.is_relative_to(ROOT / "index_store") and folder in folders:
+            imports[folder] |= {module.split(".")[1] for module in imported(path) if module.startswith("index_store.")}
+    for folder in folders:
+        reached, pending = set[str](), [folder]
+        while pending:
+            here = pending.pop()
+            fresh = (imports[here] & folders) - reached - {here}
+            reached |= fresh
+            pending += fresh
+        assert folder not in reached, f"{folder} imports itself by way of {sorted(reached)}"
 
 
 @pytest.mark.parametrize("path", STANDARD_ONLY)

@@ -10,8 +10,8 @@ import pytest
 
 from index_store.errors import StoreError, UsageError
 from index_store.once import once
+from index_store.queries.batch import MAX_LINE_BYTES, BatchError, BatchRequest, answer_lines, bounded_lines
 from index_store.records import Answer
-from index_store.search.batch import MAX_LINE_BYTES, BatchError, BatchRequest, answer_lines, bounded_lines
 
 
 class Asked:

@@ -12,8 +12,8 @@ from threading import Thread
 from typing import Any, BinaryIO, NoReturn
 
 from index_store.errors import UsageError
+from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
 from index_store.records import Answer
-from index_store.search.ask import DEFAULT_K, DEFAULT_POOL, Searcher
 
 _SIDE_BY_SIDE = 4
 """Queries that are answered at the same time: more brought little on two cores."""

@@ -5,7 +5,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from index_store.search.text_cache import CACHE_FILE, TextCache
+from index_store.queries.text_cache import CACHE_FILE, TextCache
 
 ROW = np.asarray([0.6, 0.8], dtype=np.float32)
 

@@ -1,6 +1,6 @@
 """Answer a query: check the text, retrieve, rerank, withhold. The one path for the command line and for Python.
 
->>> from index_store.search.ask import search
+>>> from index_store.queries.ask import search
 >>> for match in search("dog on beach").matches:
 ...     print(f"{match.score:.2f} {match.image_id}")
 """
@@ -27,8 +27,8 @@ from index_store.encoders.registry import EncoderCard, encoder_card, load_text_e
 from index_store.errors import PolicyError, UsageError
 from index_store.once import once
 from index_store.paths import cache_folder, named_store
+from index_store.queries.text_cache import TextCache
 from index_store.records import Answer, Candidate, Match
-from index_store.search.text_cache import TextCache
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import TextEncoder

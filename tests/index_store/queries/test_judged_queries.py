@@ -8,8 +8,8 @@ import pytest
 
 from index_store.compliance.judging import CUT
 from index_store.encoders.registry import encoder_card
-from index_store.search.ask import Searcher
-from index_store.search.text_cache import TextCache
+from index_store.queries.ask import Searcher
+from index_store.queries.text_cache import TextCache
 from index_store.store.images import create_store
 from index_store.store.manifest import Manifest
 
