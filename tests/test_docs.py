@@ -37,7 +37,7 @@ def typed_commands() -> list[str]:
 
 @pytest.mark.parametrize("line", typed_commands())
 def test_every_command_that_is_shown_is_understood(line, tmp_path, monkeypatch):
-    for folder in ("here", "shared/data/with_sense", "shared/data/flickr8k_pretrain"):
+    for folder in ("here", *(f"shared/data/{name}" for name in ("with_sense", "flickr8k_pretrain", "mixed_pretrain"))):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "here" / "queries.txt").touch()
     monkeypatch.chdir(tmp_path / "here")
