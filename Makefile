@@ -13,7 +13,7 @@ EXTRAS := --extra demo --extra train --extra raw --extra dev
 DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
 
-.PHONY: demo test check bench bench-scale docs wheel weights study lock clean
+.PHONY: demo test fuzz check bench bench-scale docs wheel weights study lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python -m tests.demo_photos ./test_images
@@ -25,6 +25,10 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest
+
+# hostile texts, photos, stores, servers, models, inputs; a case that fails is kept in .fuzz/ with the way to try it again
+fuzz: $(VENV)/.ready
+	$(BIN)/python -m tests.fuzz --seconds 60
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -117,10 +117,7 @@ class ImageStore:
     def damaged_rows(self) -> list[str]:
         """Return the ids of rows that do not hold what this program writes."""
         return [
-            row_id
-            for page in self._pages(self._collection)
-            for row_id, row in page
-            if not self._reads(row_id, row)
+            row_id for page in self._pages(self._collection) for row_id, row in page if not self._reads(row_id, row)
         ]
 
     def _reads(self, row_id: str, row: Mapping[str, Any]) -> bool:

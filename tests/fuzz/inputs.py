@@ -16,8 +16,31 @@ from tests.fuzz.fuzzing import FaultFound, Target
 from tests.fuzz.mutating import HOSTILE, bytes_changed
 from tests.fuzz.stores import paint
 
-_PATTERNS = ("*.jpg", "!a.png", "#no", "**/b", "a*a*a*a*a*a*a*a*b", "[", "[!", "[a-", "\\", "{a,b}", "/", "**", "a/**/b/", " ")
-_LINES = ('{"query": "a cat"}', '{"query": "a cat", "k": 2.0}', "a dog", '{"query": "\\ud800"}', '{"k": 1}', "[1]", "{}")
+_PATTERNS = (
+    "*.jpg",
+    "!a.png",
+    "#no",
+    "**/b",
+    "a*a*a*a*a*a*a*a*b",
+    "[",
+    "[!",
+    "[a-",
+    "\\",
+    "{a,b}",
+    "/",
+    "**",
+    "a/**/b/",
+    " ",
+)
+_LINES = (
+    '{"query": "a cat"}',
+    '{"query": "a cat", "k": 2.0}',
+    "a dog",
+    '{"query": "\\ud800"}',
+    '{"k": 1}',
+    "[1]",
+    "{}",
+)
 
 
 class Inputs(Target):
@@ -39,7 +62,9 @@ class Inputs(Target):
     def check(self, folder: Path) -> None:
         path = next(iter(folder.iterdir()))
         try:
-            {"policy.toml": self._check_policy, "ignore": self._check_ignore, "batch": self._check_batch}[path.name](path)
+            {"policy.toml": self._check_policy, "ignore": self._check_ignore, "batch": self._check_batch}[path.name](
+                path
+            )
         except FaultFound:
             raise
         except Exception as error:
@@ -104,7 +129,9 @@ def _batch_text(chance: Random) -> bytes:
     def line() -> str:
         if chance.random() < 0.5:
             return chance.choice(_LINES)
-        return json.dumps({chance.choice(("query", "k", "pool", "min_score", "x")): chance.choice(HOSTILE), "query": "x"})
+        return json.dumps(
+            {chance.choice(("query", "k", "pool", "min_score", "x")): chance.choice(HOSTILE), "query": "x"}
+        )
 
     return "\n".join(line() for _ in range(chance.randint(1, 6))).encode("utf-8", "surrogatepass")
 

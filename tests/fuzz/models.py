@@ -45,7 +45,9 @@ class Models(Target):
             content = json_bytes(json.loads(content), chance)
         elif path.suffix == ".json":
             # its vocabulary is most of it; what surrounds it is what can go wrong
-            content = json_bytes(json.loads(content), chance) if chance.random() < 0.5 else bytes_changed(content, chance)
+            content = (
+                json_bytes(json.loads(content), chance) if chance.random() < 0.5 else bytes_changed(content, chance)
+            )
         elif chance.random() < 0.5:  # names and shapes of an ONNX file lie at its ends
             head, tail = content[:3000], content[-20_000:]
             content = bytes_changed(head, chance, 3) + content[3000:-20_000] + bytes_changed(tail, chance, 3)

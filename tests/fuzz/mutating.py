@@ -203,7 +203,12 @@ def metadata_replaced(content: bytes, chance: Random) -> bytes | None:
         return None
     noise = chance.randbytes(chance.choice((0, 1, 2, 6, 16, 200, 4000)))
     put_in = {
-        "JPEG": [(b"\xe1", b"Exif\0\0" + noise), (b"\xe1", noise), (b"\xed", b"Photoshop 3.0\0" + noise), (b"\xfe", noise)],
+        "JPEG": [
+            (b"\xe1", b"Exif\0\0" + noise),
+            (b"\xe1", noise),
+            (b"\xed", b"Photoshop 3.0\0" + noise),
+            (b"\xfe", noise),
+        ],
         "PNG": [(kind, noise) for kind in _METADATA_CHUNKS],
         "WEBP": [(b"EXIF", noise + b"\0" * (len(noise) % 2)), (b"XMP ", noise + b"\0" * (len(noise) % 2))],
     }[family or ""]
@@ -229,7 +234,9 @@ def _tiff_noise(content: bytes, chance: Random) -> bytes | None:
     if not places:
         return None
     at = chance.choice(places)
-    struct.pack_into(order + "HII", changed, at + 2, chance.randrange(20), chance.choice(_NUMBERS), chance.choice(_NUMBERS))
+    struct.pack_into(
+        order + "HII", changed, at + 2, chance.randrange(20), chance.choice(_NUMBERS), chance.choice(_NUMBERS)
+    )
     return bytes(changed)
 
 
@@ -242,7 +249,8 @@ def json_changed(value: Any, chance: Random) -> Any:
     places = list(_places(copy))
     if not places:
         return chance.choice(HOSTILE)
-    holder, key = chance.choice(places)
+    # the outer places come first: a long list inside is one of them, whatever its length
+    holder, key = chance.choice(places[: int(len(places) ** chance.random()) + 1])
     match chance.randrange(5):
         case 0:
             del holder[key]
@@ -263,7 +271,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     found: list[tuple[Any, Any]] = []
     waiting = [value]
     while waiting:
-        holder = waiting.pop()
+        holder = waiting.pop(0)
         pairs = holder.items() if isinstance(holder, dict) else enumerate(holder) if isinstance(holder, list) else ()
         for key, inner in pairs:
             found.append((holder, key))

@@ -42,7 +42,12 @@ def prepare() -> None:
 
 
 def run_command(
-    arguments: Sequence[str], folder: Path, *, forbidden: Path | None = None, text: bytes = b"", seconds: float = SECONDS
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    forbidden: Path | None = None,
+    text: bytes = b"",
+    seconds: float = SECONDS,
 ) -> Done:
     """Run `imgsearch` with arguments in a folder, as the installed program would.
 

@@ -70,9 +70,7 @@ class Servers(Target):
         (folder / "photos").mkdir()
         for arguments in case["commands"]:
             place = ("--store", f"http://127.0.0.1:{self._server.server_port}")
-            expect_defined(
-                run_command([*arguments, *place], folder, forbidden=self._outside, seconds=SECONDS)
-            )
+            expect_defined(run_command([*arguments, *place], folder, forbidden=self._outside, seconds=SECONDS))
 
     def close(self) -> None:
         self._server.shutdown()

@@ -198,7 +198,7 @@ def _change_vectors(store: Path, chance: Random) -> None:
         case 0:
             path.unlink()
         case 1 if path.suffix == ".pickle":
-            labels = pickle.loads(content)  # noqa: S301  (our own)
+            labels = pickle.loads(content)
             path.write_bytes(pickle.dumps(json_changed(labels, chance), protocol=2))
         case _:
             path.write_bytes(bytes_changed(content, chance, 3))
@@ -224,7 +224,15 @@ def _change_rows(path: Path, chance: Random, outside: Path) -> None:
         database.commit()
 
 
-_TABLES = ("collection_metadata", "collections", "segments", "max_seq_id", "embeddings", "embeddings_queue", "migrations")
+_TABLES = (
+    "collection_metadata",
+    "collections",
+    "segments",
+    "max_seq_id",
+    "embeddings",
+    "embeddings_queue",
+    "migrations",
+)
 
 
 def _interesting(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
@@ -263,11 +271,14 @@ def _still_withheld(store: Path) -> bool:
                 "AND length(h.string_value) = 32 AND length(e.string_value) > 500"
             ).fetchone()[0]
             rows = database.execute(
-                "SELECT string_value FROM embedding_metadata WHERE key = 'photo' AND string_value LIKE ?", (f"%{SECRET}%",)
+                "SELECT string_value FROM embedding_metadata WHERE key = 'photo' AND string_value LIKE ?",
+                (f"%{SECRET}%",),
             ).fetchall()
             asked = database.execute(
                 "SELECT COUNT(*) FROM embedding_metadata WHERE key = 'withheld_up_to' AND float_value > 1"
             ).fetchone()[0]
     except (sqlite3.Error, UnicodeDecodeError):
         return True  # then the program has nothing either
-    return hands == 4 and asked >= 2 and all('"withheld":true' in row and f'"rule":"{BY_HAND}"' in row for (row,) in rows)
+    return (
+        hands == 4 and asked >= 2 and all('"withheld":true' in row and f'"rule":"{BY_HAND}"' in row for (row,) in rows)
+    )

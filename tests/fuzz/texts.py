@@ -1,4 +1,4 @@
-"""Texts against the rule for texts: no exception, linear time, one normal form, and what is checked is what is encoded."""
+"""Texts against the rule for texts: no exception, linear time, one normal form, and what is checked is encoded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,23 @@ _BLOCKS = (
     *((0x2000, 0x2070), (0x20D0, 0x2150), (0x2460, 0x2500), (0x3000, 0x3200), (0xAC00, 0xAD00), (0xD800, 0xE000)),
     *((0xE000, 0xE010), (0xFB00, 0xFB50), (0xFE00, 0xFFF0), (0x1D400, 0x1D800), (0x1F100, 0x1F650), (0xE0000, 0xE01F0)),
 )
-_WHOLE = ("boy's ", "-", "'", "a-", "1 ", "girl4", "g\u0300", "\u200d", "(", "the boy's bike ", "kid ", "y", "1-", ". ", "a.")
+_WHOLE = (
+    "boy's ",
+    "-",
+    "'",
+    "a-",
+    "1 ",
+    "girl4",
+    "g\u0300",
+    "\u200d",
+    "(",
+    "the boy's bike ",
+    "kid ",
+    "y",
+    "1-",
+    ". ",
+    "a.",
+)
 
 
 class Texts(Target):
@@ -70,7 +86,9 @@ class Texts(Target):
                 text = edited(chance.choice(KINDS), text, self._names, chance)
         for _ in range(chance.randrange(6)):
             at = chance.randrange(len(text) + 1)
-            put_in = chance.choice((_letter(chance), _letter(chance) * 3, chance.choice(self._words), chance.choice(_WHOLE)))
+            put_in = chance.choice(
+                (_letter(chance), _letter(chance) * 3, chance.choice(self._words), chance.choice(_WHOLE))
+            )
             text = text[:at] + put_in + text[at + chance.randrange(3) :]
         return text
 
@@ -88,7 +106,9 @@ class Texts(Target):
     def _check_normal_form(self, text: str) -> None:
         once = normalise(text).text
         if normalise(once).text != once:
-            raise FaultFound(f"{text[:100]!r}: normalised twice it is {normalise(once).text[:100]!r}, once {once[:100]!r}")
+            raise FaultFound(
+                f"{text[:100]!r}: normalised twice it is {normalise(once).text[:100]!r}, once {once[:100]!r}"
+            )
         if len(once) > MAX_CHARACTERS or once != " ".join(once.split()) or not once.isprintable():
             raise FaultFound(f"{text[:100]!r}: is normalised to {once[:100]!r}, {len(once)} characters")
 
@@ -133,7 +153,7 @@ class Texts(Target):
         return searcher
 
 
-class _Asked(Exception):  # noqa: N818  (ends a query once its text is encoded)
+class _Asked(Exception):
     """A query came as far as the encoder."""
 
 
