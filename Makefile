@@ -7,12 +7,12 @@ INSTALL := python -m pip --disable-pip-version-check --quiet install
 LOCKED := --no-deps --require-hashes -r requirements/lock.txt
 OURSELVES := --no-deps --no-build-isolation -e .
 PYTEST := python -m pytest -n logical --maxprocesses 4 --dist worksteal
-RUNTIME_TESTS := -k "not network" --ignore tests/index_store/neural --ignore tests/index_store/training/reranker/test_training.py \
+RUNTIME_TESTS := -k "not network" --ignore tests/index_store/training \
   tests/index_store tests/imgsearch_cli tests/end_to_end/test_query.py
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
 UV := $(VENVS)/uv/bin/uv
-RESOLVE := $(UV) pip compile setup.cfg --extra demo --extra train --extra raw --extra dev --quiet --no-annotate --no-header \
+RESOLVE := $(UV) pip compile setup.cfg --extra demo --extra train --extra raw --extra jxl --extra dev --quiet --no-annotate --no-header \
   --constraint requirements/torch.txt --no-emit-package torch --no-emit-package torchvision
 IMGSEARCH := $(BIN)/imgsearch
 DEMO_STORE := .demo/store
@@ -20,7 +20,7 @@ DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
 DATA_MIXED := ../shared/data/mixed_pretrain
 
-.PHONY: demo test test-slow test-runtime test-latest test-lowest check bench bench-scale docs wheel weights study lock clean
+.PHONY: demo test test-slow test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python -m tests.demo_photos ./test_images
@@ -53,6 +53,10 @@ test-latest test-lowest: $(UV)
 	$(VENVS)/$@/bin/$(INSTALL) -r requirements/torch.txt
 	$(VENVS)/$@/bin/$(INSTALL) $(OURSELVES)
 	$(VENVS)/$@/bin/$(PYTEST)
+
+# hostile texts, photos, stores, servers, models, inputs; a case that fails is kept in .fuzz/ with the way to try it again
+fuzz: $(VENV)/.ready
+	$(BIN)/python -m tests.fuzz --seconds 60
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Take apart what Chroma answers, and refuse what does not have the shape that was asked for: servers may send anything.
+"""Take apart what Chroma answers, and refuse what has another shape than was asked for: servers may send anything.
 
 All of it raises ValueError, which `chroma_client.translated` turns into an error of the store.
 """

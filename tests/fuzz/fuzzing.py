@@ -31,7 +31,7 @@ class Target(ABC):
     def check(self, folder: Path) -> None:
         """Give the case to the program, and raise FaultFound where it does what it must not."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most have nothing to stop)
         """Stop what was started."""
 
 

@@ -249,7 +249,8 @@ def json_changed(value: Any, chance: Random) -> Any:
     places = list(_places(copy))
     if not places:
         return chance.choice(HOSTILE)
-    holder, key = chance.choice(places)
+    # the outer places come first: a long list inside is one of them, whatever its length
+    holder, key = chance.choice(places[: int(len(places) ** chance.random()) + 1])
     match chance.randrange(5):
         case 0:
             del holder[key]
@@ -270,7 +271,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     found: list[tuple[Any, Any]] = []
     waiting = [value]
     while waiting:
-        holder = waiting.pop()
+        holder = waiting.pop(0)
         pairs = holder.items() if isinstance(holder, dict) else enumerate(holder) if isinstance(holder, list) else ()
         for key, inner in pairs:
             found.append((holder, key))

@@ -1,4 +1,4 @@
-"""Texts against the rule for texts: no exception, linear time, one normal form, and what is checked is what is encoded."""
+"""Texts against the rule for texts: no exception, linear time, one normal form, and what is checked is encoded."""
 
 from __future__ import annotations
 
