@@ -108,7 +108,7 @@ def stored_photo(content_hash: str, row: Mapping[str, Any], naming: Naming) -> S
         raise DamagedRowError(f"row {content_hash[:64]!r} is damaged; 'imgsearch check --repair' drops it") from error
     if not files or not _CONTENT_HASH.fullmatch(content_hash):
         raise DamagedRowError(f"row {content_hash[:64]!r} is damaged; 'imgsearch check --repair' drops it")
-    return photo.with_files(files)
+    return photo if len(files) == 1 else photo.with_files(files)
 
 
 def _file(entry: Any, content_hash: str, naming: Naming) -> PhotoFile:
