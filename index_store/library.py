@@ -38,7 +38,7 @@ _FOREIGN = (
 class Library:
     """A store with the encoder and the policy that it is kept with; None means what ships, or the user's own store.
 
-    `wait` makes a writer wait for another one instead of failing. `unjudged` lets `index` store photos, withheld, that
+    `wait` makes a writer wait for another one instead of failing. `allow_unjudged` lets `index` store photos, withheld, that
     no rule can judge, because none belongs to the encoder. `device` is what photos are encoded on: `cpu`, `cuda` or
     `auto`.
     """
@@ -47,7 +47,7 @@ class Library:
     encoder: str | None = None
     policy_file: Path | None = None
     wait: bool = False
-    unjudged: bool = False
+    allow_unjudged: bool = False
     device: str | None = None
 
     @property
@@ -72,7 +72,7 @@ class Library:
         """
         policy = load_policy(self.policy_file)
         card = self._writing_card(places)
-        rule, load_judge = photo_judge(card, policy, named=self.encoder, unjudged=self.unjudged)
+        rule, load_judge = photo_judge(card, policy, named=self.encoder, unjudged=self.allow_unjudged)
         with self._writing(make=True):
             store = create_store(self.place, Manifest(card.name, card.dimension))
             hidden = set(_paths(store.withheld(policy.photo_threshold)))

@@ -34,7 +34,7 @@ def photo_judge(
         WeightsError: no rule belongs to the encoder, or it is damaged.
     """
     if unjudged and policy.mandatory:
-        raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
+        raise PolicyError("the policy is mandatory and cannot be switched off; leave out --allow-unjudged")
     folder = find_companion(PHOTO_RULE, card.name, named)
     if folder is not None:
         refuse_models_of_users(card.folder, folder)
@@ -45,7 +45,7 @@ def photo_judge(
     if not unjudged:
         raise WeightsError(
             f"no rule for photos belongs to the encoder {card.name}: train one with "
-            f"`{training_advice(PHOTO_RULE, card, named or card.name)}`, or index with --no-policy, "
+            f"`{training_advice(PHOTO_RULE, card, named or card.name)}`, or index with --allow-unjudged, "
             "which withholds its photos until there is one; nothing was changed"
         )
 

@@ -22,14 +22,14 @@ __all__ = ["hub", "plain_clip", "sentence_clip"]
 
 @pytest.fixture
 def indexed(sentence_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of two photos, indexed with the tiny CLIP under --no-policy."""
+    """A store of two photos, indexed with the tiny CLIP under --allow-unjudged."""
     (tmp_path / "photos").mkdir()
     for colour in ("red", "blue"):
         Image.new("RGB", (32, 32), colour).save(tmp_path / "photos" / f"{colour}.png")
     monkeypatch.setenv("IMGSEARCH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("IMGSEARCH_ENCODER", str(sentence_clip))
     monkeypatch.chdir(tmp_path)
-    result = run("index", "--no-policy", "photos")
+    result = run("index", "--allow-unjudged", "photos")
     assert result.exit_code == 0, result.output
     assert "2 added" in result.stderr and "2 in the store withheld by the policy" in result.stderr
     return tmp_path / "store"

@@ -52,7 +52,7 @@ class Setting:
     model: Path
 
     def library(self, unjudged: bool = True) -> Library:
-        return Library(self.store, str(self.model), unjudged=unjudged)
+        return Library(self.store, str(self.model), allow_unjudged=unjudged)
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_an_unchanged_run_opens_no_model(clip: Setting, photos: Place) -> None:
         "import sys\n"
         "from index_store.photos.roots import Place\n"
         "from index_store.library import Library\n"
-        f"library = Library({clip.store!r}, {str(clip.model)!r}, unjudged=True)\n"
+        f"library = Library({clip.store!r}, {str(clip.model)!r}, allow_unjudged=True)\n"
         f"assert library.index([Place({photos.path!r})]).unchanged == 5\n"
         "library.status()\n"
         "print(sorted({'torch', 'transformers', 'onnxruntime'} & set(sys.modules)))"
@@ -289,7 +289,7 @@ def test_an_unchanged_run_opens_no_model(clip: Setting, photos: Place) -> None:
 
 def test_two_encoders_live_in_one_store(clip: Setting, siglip: Path, photos: Place) -> None:
     clip.library().index([photos])
-    Library(clip.store, str(siglip), unjudged=True).index([photos])
+    Library(clip.store, str(siglip), allow_unjudged=True).index([photos])
     assert encoders_in(clip.store) == sorted(encoder_card(str(model)).name for model in (clip.model, siglip))
     for model, dimension in ((clip.model, 12), (siglip, 16)):
         searcher = Searcher(clip.store, encoder=str(model), withhold=False)
@@ -315,17 +315,17 @@ def test_a_model_in_the_hubs_cache_is_found_again_by_the_store_alone(
 ) -> None:
     put_into_cache(sentence_clip, hub, "sentence-transformers/clip-ViT-B-32")
     store = str(tmp_path / "store")
-    Library(store, "clip-ViT-B-32", unjudged=True).index([photos])
+    Library(store, "clip-ViT-B-32", allow_unjudged=True).index([photos])
     card = encoder_card("sentence-transformers/clip-ViT-B-32")
     assert encoders_in(store) == [card.name] and card.name == f"clip-ViT-B-32-{card.fingerprint[:8]}"
     assert len(Searcher(store, withhold=False).ask("a red dog").matches) == 5
-    assert Library(store, unjudged=True).index().unchanged == 5
+    assert Library(store, allow_unjudged=True).index().unchanged == 5
 
 
 def test_a_refresh_does_not_mix_another_encoder_into_a_store(clip: Setting, photos: Place) -> None:
     clip.library().index([photos])
     with pytest.raises(EncoderError, match="no encoder is called tiny-clip-"):
-        Library(clip.store, unjudged=True).index()
+        Library(clip.store, allow_unjudged=True).index()
     with pytest.raises(EncoderError, match="no encoder is called tiny-clip-"):
         Searcher(clip.store, withhold=False).ask("a red dog")
 
@@ -352,7 +352,7 @@ def test_without_a_rule_for_photos_nothing_is_indexed(clip: Setting, photos: Pla
     advice = f"imgsearch train minors DATA --unseen-share 1 --encoder {clip.model} --output {clip.model}/minors"
     assert str(caught.value) == (
         f"no rule for photos belongs to the encoder {encoder_card(str(clip.model)).name}: train one with `{advice}`, "
-        "or index with --no-policy, which withholds its photos until there is one; nothing was changed"
+        "or index with --allow-unjudged, which withholds its photos until there is one; nothing was changed"
     )
     assert not os.path.exists(clip.store)
 
@@ -380,7 +380,7 @@ def test_a_mandatory_policy_allows_no_unjudged_photos(clip: Setting, photos: Pla
     shipped = (Path(policy.__file__).parent / "policy.toml").read_text()
     (tmp_path / "policy.toml").write_text(shipped.replace("mandatory = false", "mandatory = true"))
     with pytest.raises(PolicyError, match="the policy is mandatory"):
-        Library(clip.store, str(clip.model), tmp_path / "policy.toml", unjudged=True).index([photos])
+        Library(clip.store, str(clip.model), tmp_path / "policy.toml", allow_unjudged=True).index([photos])
 
 
 # -- the list --------------------------------------------------------------------------------------------------------
