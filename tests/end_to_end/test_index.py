@@ -51,7 +51,7 @@ def test_a_second_run_does_only_what_changed(index, photos):
 
 
 def test_an_unchanged_run_opens_no_model(index, photos, tmp_path):
-    from tests.test_house import loaded_by
+    from tests.test_architecture import loaded_by
 
     index("photos")
     loaded = loaded_by("index", str(photos), "--store", str(tmp_path / "store"))
