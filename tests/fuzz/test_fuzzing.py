@@ -141,3 +141,15 @@ def test_changes_are_those_of_the_seed():
     assert repr(json_changed(facts, Random(5))) == repr(json_changed(facts, Random(5)))
     assert metadata_replaced((CORPUS / "jpeg-orientation-5.jpg").read_bytes(), Random(2)) is not None
     assert metadata_replaced((CORPUS / "four-pictures.gif").read_bytes(), Random(2)) is None
+
+
+def test_the_texts_target_gives_back_what_it_replaced(tmp_path):
+    from index_store.compliance.texts import TextRule
+    from index_store.encoders.onnx_dual import OnnxTextEncoder
+    from tests.fuzz.texts import Texts
+
+    before = TextRule.check, OnnxTextEncoder.encode_texts
+    target = Texts(tmp_path)
+    assert before != (TextRule.check, OnnxTextEncoder.encode_texts)
+    target.close()
+    assert before == (TextRule.check, OnnxTextEncoder.encode_texts)
