@@ -13,10 +13,10 @@ _LONGEST_REASON = 200
 
 
 class ImgsearchError(Exception):
-    """Base of every error raised on purpose by this package; no user and password of an address stay in its message."""
+    """Base of every error raised on purpose by this package; a user and password in an address are masked."""
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(_ACCESS.sub(r"\1", message))
+        super().__init__(_ACCESS.sub(r"\1***@", message))
 
 
 class UsageError(ImgsearchError):

@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: tiny real photos, an encoder that knows colours, the real data."""
+"""Fixtures that several folders share: tiny real photos, an encoder that knows colours, the real data."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"needs the data in {os.path.relpath(DATA)}, which is not here")
     return DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the user's cache folder out: an embedding that another run has left there would be used."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

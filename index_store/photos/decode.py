@@ -88,6 +88,8 @@ def decode_ahead(
         for decoder in decoders:
             decoder.close()
         threads.shutdown(wait=True, cancel_futures=True)
+        for decoder in decoders:
+            decoder.close()  # one may have started its worker meanwhile
 
 
 class Decoder:

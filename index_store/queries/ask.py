@@ -90,7 +90,7 @@ class Searcher:
             StoreError, EncoderError, WeightsError, PolicyError: something that is needed is missing or broken.
         """
         text, cut = normalise(query)
-        _check_usage(text, k, pool, min_score)
+        _check_usage(query, text, k, pool, min_score)
         started = time.perf_counter()
         query_embedding = self._judged_embedding(text)
         if query_embedding is None:
@@ -278,11 +278,12 @@ def _nothing_found(nearest: Sequence[Match], least: float, place: str) -> str:
     return f"no photo scores {least:.2f} or more{best}; --min-score 0 shows the nearest"
 
 
-def _check_usage(text: str, k: int, pool: int, min_score: float | None) -> None:
+def _check_usage(query: str, text: str, k: int, pool: int, min_score: float | None) -> None:
+    """Refuse what cannot be asked; `text` is the normalised query, which has lost what is no Unicode."""
+    if not _is_unicode(query):
+        raise UsageError("the query holds bytes that are no UTF-8 text; write it in UTF-8")
     if not text:
         raise UsageError("the query is empty; describe the photo in a few words")
-    if not _is_unicode(text):
-        raise UsageError("the query holds bytes that are no UTF-8 text; write it in UTF-8")
     for name, value in (("k", k), ("pool", pool)):
         if not 1 <= value <= MAX_K:
             raise UsageError(f"{name} is {value}; it must lie between 1 and {MAX_K}")

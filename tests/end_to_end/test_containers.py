@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ NO_HOME = "imgsearch: this user has no home folder; name a store with --store or
 
 
 @pytest.fixture
-def nobody(demo, tmp_path):
+def nobody(demo):
     """Return a function that runs the program as a user without a name or an environment, who owns a store."""
     nameless = ["setpriv", "--reuid", "12345", "--clear-groups"]
     try:
@@ -24,10 +25,11 @@ def nobody(demo, tmp_path):
         usable = False
     if not usable:
         pytest.skip("needs setpriv, root, and a Python that every user may run")
-    shutil.copytree(demo / "store", tmp_path / "store")
-    for path in (*Path(tmp_path).parents[:2], tmp_path):
-        path.chmod(0o755)
-    for path in (tmp_path / "store", *(tmp_path / "store").rglob("*")):
+    # pytest's own folders are closed to other users
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    shutil.copytree(demo / "store", folder / "store")
+    for path in (folder / "store", *(folder / "store").rglob("*")):
         os.chown(path, 12345, -1)
 
     def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -43,9 +45,11 @@ def nobody(demo, tmp_path):
             PROGRAM,
             *arguments,
         ]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
-    return run
+    yield run
+    assert not (folder / "~").exists()
+    shutil.rmtree(folder)
 
 
 def test_a_user_without_a_name_or_a_home_can_ask_a_store(nobody):
@@ -56,10 +60,9 @@ def test_a_user_without_a_name_or_a_home_can_ask_a_store(nobody):
 
 @pytest.mark.parametrize("env", [{}, {"HOME": ""}], ids=str)
 @pytest.mark.parametrize("arguments", [("query", "a cat"), ("status",), ("index", "."), ("policy", "list")])
-def test_without_a_home_the_default_store_is_one_line(nobody, tmp_path, env, arguments):
+def test_without_a_home_the_default_store_is_one_line(nobody, env, arguments):
     done = nobody(*arguments, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", NO_HOME)
-    assert not (tmp_path / "~").exists()
 
 
 def test_a_data_folder_of_its_own_is_enough(nobody, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,8 +55,9 @@ def under(tmp_path):
 def strict(tmp_path) -> Path:
     """A policy for the machine under which each photo is withheld."""
     path = tmp_path / "strict.toml"
-    lines = SHIPPED_POLICY.read_text(encoding="utf-8").splitlines(keepends=True)
-    path.write_text("".join("threshold = 0.0\n" if line.startswith("threshold =") else line for line in lines))
+    shipped = SHIPPED_POLICY.read_text(encoding="utf-8")
+    before, photos, after = shipped.partition("[photos]\n")
+    path.write_text(before + photos + re.sub(r"^threshold = .*", "threshold = 0.0", after, count=1, flags=re.MULTILINE))
     return path
 
 

@@ -131,7 +131,7 @@ def test_the_environment_names_the_store_and_options_win(imgsearch, demo, tmp_pa
 
 
 def test_a_plain_query_loads_neither_torch_nor_spacy(demo):
-    from tests.test_house import loaded_by
+    from tests.test_architecture import loaded_by
 
     loaded = loaded_by("query", "a dog that jumps over a fence", "--min-score", "0", "--store", str(demo / "store"))
     assert "chromadb" in loaded

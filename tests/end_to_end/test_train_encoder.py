@@ -57,7 +57,7 @@ def test_own_photos_make_an_encoder_out_of_the_one_that_ships(imgsearch, own, tm
 
 def test_the_text_tower_alone_is_trained_and_the_photo_tower_stays(imgsearch, own, tmp_path):
     made = tmp_path / "made"
-    done = imgsearch("train", "texts", own, "--output", made, "--epochs", "1", "--batch", "4")
+    done = imgsearch("train", "text-tower", own, "--output", made, "--epochs", "1", "--batch", "4")
     assert done.returncode == 0, done.stderr
     card = json.loads((made / "card.json").read_text(encoding="utf-8"))
     assert card["name"].startswith("own-lite2-minilm-")
@@ -74,7 +74,7 @@ def test_the_text_tower_alone_is_trained_and_the_photo_tower_stays(imgsearch, ow
         (["{own}", "--leave-out", "{own}/captions.tsv"], "captions.tsv:1: has no column 'under16'"),
     ],
 )
-@pytest.mark.parametrize("what", ["encoder", "texts"])
+@pytest.mark.parametrize("what", ["encoder", "text-tower"])
 def test_wrong_arguments_are_one_clear_line_and_nothing_is_written(imgsearch, own, tmp_path, what, arguments, message):
     given = [argument.format(own=own) for argument in arguments]
     done = imgsearch("train", what, *given, "--output", tmp_path / "made")

@@ -44,7 +44,8 @@ def test_an_installed_wheel_works_outside_the_checkout(wheel, demo, tmp_path):
         [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel], check=True
     )
     inside = sysconfig.get_path("purelib", vars={"base": str(tmp_path / "empty")})
-    Path(inside, "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    dependencies = [place for place in sys.path if place.endswith("site-packages")]
+    Path(inside, "dependencies.pth").write_text("\n".join(dependencies) + "\n", encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "IMGSEARCH"))}
 
     def run(*arguments: str) -> str:

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from index_store.containers import png_chunks
+from index_store.photos.containers import png_chunks
 from tests.fuzz.fuzzing import FaultFound, Target, check_kept, run
 from tests.fuzz.mutating import bytes_changed, joined, json_changed, mended, metadata_replaced, pieces_of
 
@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests" / "corpus"
 
 _PHOTO_FAULT = (
-    "import index_store.photos as photos; "
+    "import index_store.photos.open as photos; "
     "photos._reason = lambda error, *about: type(error).__name__ + repr(error); "
-    "from index_store.decoding import work; work()"
+    "from index_store.photos.decode import work; work()"
 )
 TAKEN_BACK = {
     "texts": (
@@ -29,15 +29,15 @@ TAKEN_BACK = {
     ),
     "photos": (
         "errors of libraries are shown as they are",
-        f"import index_store.decoding as decoding; decoding.WORKER = (*decoding.WORKER[:3], {_PHOTO_FAULT!r})",
+        f"import index_store.photos.decode as decoding; decoding.WORKER = (*decoding.WORKER[:3], {_PHOTO_FAULT!r})",
     ),
     "stores": (
         "what Chroma raises over damaged files is passed on",
-        "import index_store.chroma_client as client; client._is_of_chroma = lambda error, place: False",
+        "import index_store.store.client as client; client._is_of_chroma = lambda error, place: False",
     ),
     "servers": (
         "what Chroma's client trips over is passed on",
-        "import index_store.chroma_client as client; "
+        "import index_store.store.client as client; "
         "client._is_of_chroma = lambda error, place: isinstance(error, client.ChromaError | OSError)",
     ),
     "models": (
@@ -47,7 +47,7 @@ TAKEN_BACK = {
     ),
     "inputs": (
         "a batch's numbers are taken as they come",
-        "import index_store.batching as batching; batching._number = lambda fields, name: fields[name]",
+        "import index_store.queries.batch as batching; batching._number = lambda fields, name: fields[name]",
     ),
 }
 """A mended fault of each target, and what takes its mend away."""
@@ -141,3 +141,15 @@ def test_changes_are_those_of_the_seed():
     assert repr(json_changed(facts, Random(5))) == repr(json_changed(facts, Random(5)))
     assert metadata_replaced((CORPUS / "jpeg-orientation-5.jpg").read_bytes(), Random(2)) is not None
     assert metadata_replaced((CORPUS / "four-pictures.gif").read_bytes(), Random(2)) is None
+
+
+def test_the_texts_target_gives_back_what_it_replaced(tmp_path):
+    from index_store.compliance.texts import TextRule
+    from index_store.encoders.onnx_dual import OnnxTextEncoder
+    from tests.fuzz.texts import Texts
+
+    before = TextRule.check, OnnxTextEncoder.encode_texts
+    target = Texts(tmp_path)
+    assert before != (TextRule.check, OnnxTextEncoder.encode_texts)
+    target.close()
+    assert before == (TextRule.check, OnnxTextEncoder.encode_texts)

@@ -69,6 +69,7 @@ class Texts(Target):
         self._words = sorted(self._rule.senses)
         self._names = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._words))})\b")
         self._seen: list[tuple[str, str]] = []
+        self._kept = TextRule.check, OnnxTextEncoder.encode_texts
         self._searcher = self._recording_searcher()
         self._rule.check("a boy on a swing")
 
@@ -121,6 +122,9 @@ class Texts(Target):
         again = self._rule.check(normalise(text).text)
         if again.withheld != verdict.withheld:
             raise FaultFound(f"{text[:100]!r}: normalised first it is judged {again}, else {verdict}")
+
+    def close(self) -> None:
+        TextRule.check, OnnxTextEncoder.encode_texts = self._kept  # type: ignore[method-assign]
 
     def _check_what_is_encoded(self, text: str) -> None:
         """Ask a searcher: the text that it encodes must be the one that it checked, in its normal form."""

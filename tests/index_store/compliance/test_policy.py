@@ -32,6 +32,7 @@ def test_the_notice_is_the_one_that_was_ordered():
     assert load_policy().notice == "This image is unavailable in your country in compliance with local laws"
 
 
+@pytest.mark.slow
 def test_the_compiled_policy_is_up_to_date():
     assert json.loads(COMPILED_POLICY.read_text()) == compile_policy(), (
         "run: python -m index_store.compliance.compiling"

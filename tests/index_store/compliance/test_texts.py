@@ -13,7 +13,7 @@ from index_store.compliance.texts import TextRule
 
 TABLES = Path(__file__).parents[2] / "data"
 KNOWN_MISTAKES = {"a kid standing beside its mother goat", "bear with two babies crossing a road"}
-"""Phrases that the rule gets wrong; all are withheld although they are harmless."""
+"""Harmless phrases that the rule withholds: a change that mends one takes it out of here."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,14 @@ def test_there_are_enough_phrases_and_a_third_of_them_is_hard():
     assert all(phrase.reason for phrase in PHRASES)
 
 
-@pytest.mark.parametrize("phrase", PHRASES, ids=lambda phrase: phrase.text)
+def as_labelled(phrase: Phrase) -> object:
+    mistaken = [pytest.mark.xfail(strict=True, reason="a known mistake")] if phrase.text in KNOWN_MISTAKES else []
+    return pytest.param(phrase, marks=mistaken, id=phrase.text)
+
+
+@pytest.mark.parametrize("phrase", map(as_labelled, PHRASES))
 def test_phrase(rule, phrase):
-    assert rule.check(phrase.text).withheld == (phrase.withheld or phrase.text in KNOWN_MISTAKES), phrase.reason
+    assert rule.check(phrase.text).withheld == phrase.withheld, phrase.reason
 
 
 def test_recall_and_precision_on_the_phrases(rule):
@@ -68,6 +73,7 @@ def test_the_short_way_agrees_with_spacy_on_the_phrases(rule, phrase):
     assert rule.check(phrase.text).withheld == rule.check_by_grammar(phrase.text).withheld
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
 def test_the_short_way_agrees_with_spacy_on_thousands_of_captions(rule, captions):
     texts = sorted(set(captions.values()))[::7]

@@ -110,21 +110,21 @@ def test_whatever_is_asked_a_wrong_answer_is_one_error_without_the_password(monk
     monkeypatch.undo()
     with pytest.raises(StoreError) as caught:
         ASKING[asking](store)
-    assert str(caught.value).startswith("http://127.0.0.1:9: ")
+    assert str(caught.value).startswith("http://***@127.0.0.1:9: ")
     assert "\n" not in str(caught.value)
 
 
 def test_no_error_about_a_server_names_the_password(monkeypatch):
     monkeypatch.setattr(store_module, "connect", lambda place, read_only: _Answering())
-    with pytest.raises(StoreError, match=r"^http://127\.0\.0\.1:9: is a Chroma database without photos"):
+    with pytest.raises(StoreError, match=r"^http://\*\*\*@127\.0\.0\.1:9: is a Chroma database without photos"):
         open_store(PLACE)
 
 
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
-        ("http://u:p@host:8000: no", "http://host:8000: no"),
-        ("https://u:p/q@r@host/path: no", "https://host/path: no"),
+        ("http://u:p@host:8000: no", "http://***@host:8000: no"),
+        ("https://u:p/q@r@host/path: no", "https://***@host/path: no"),
         ("a: http://host and me@work", "a: http://host and me@work"),
         ("/home/me@work/store: no", "/home/me@work/store: no"),
     ],

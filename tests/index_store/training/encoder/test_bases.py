@@ -34,7 +34,7 @@ from index_store.training.encoder.train import train_encoder  # noqa: E402
 from index_store.training.study import resnet, word_vectors  # noqa: E402
 from index_store.training.study.resnet import IMAGENET_PIXELS, RESNET_FILE  # noqa: E402
 from tests.index_store.tiny_clip import put_into_cache  # noqa: E402
-from tests.index_store.training.encoder.test_dual_training import COLOURS, SIDE, TINY, colour_data, silent, tiny_bases  # noqa: E402
+from tests.index_store.training.encoder.test_train import COLOURS, SIDE, TINY, colour_data, silent, tiny_bases  # noqa: E402
 
 STEPS = replace(TINY, views=1, heads=1, warmup_epochs=2, epochs=1)
 SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}

@@ -122,7 +122,7 @@ GLOBS = st.lists(
 NAMES = st.lists(st.text("ab.*", min_size=1, max_size=5), min_size=1, max_size=5).map("/".join)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(GLOBS.map("".join), NAMES, st.booleans())
 def test_the_linear_expression_matches_what_that_of_pathspec_does(pattern, path, is_folder):
     try:

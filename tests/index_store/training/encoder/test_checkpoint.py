@@ -22,7 +22,7 @@ from index_store.training.encoder.checkpoint import STATE_FILE, Checkpoints  # n
 from index_store.training.encoder.config import HeadShape  # noqa: E402
 from index_store.training.encoder.resumable_files import in_parts, write_atomically  # noqa: E402
 from index_store.training.encoder.train import Places, train_encoder  # noqa: E402
-from tests.index_store.training.encoder.test_dual_training import TINY, colour_data, silent, tiny_bases  # noqa: E402
+from tests.index_store.training.encoder.test_train import TINY, colour_data, silent, tiny_bases  # noqa: E402
 
 ROOT = Path(__file__).parents[4]
 RANDOM_TINY = replace(
@@ -53,9 +53,9 @@ def wait_at_each_step(done: int, total: int, note: str) -> None:
 def run_until(folder: Path, checkpoints: Path, wanted: str) -> None:
     """Train in a process of its own, step by step, and kill it when a line starts with `wanted`."""
     script = (
-        "import sys; from pathlib import Path; from index_store.neural import dual_checkpoint\n"
-        "from tests.index_store.training.encoder.test_dual_checkpoint import train, wait_at_each_step\n"
-        "dual_checkpoint.SECONDS = 0.0; folder = Path(sys.argv[1])\n"
+        "import sys; from pathlib import Path; from index_store.training.encoder import checkpoint\n"
+        "from tests.index_store.training.encoder.test_checkpoint import train, wait_at_each_step\n"
+        "checkpoint.SECONDS = 0.0; folder = Path(sys.argv[1])\n"
         "train(folder, folder / 'killed', Path(sys.argv[2]), wait_at_each_step)\n"
     )
     with subprocess.Popen(

@@ -56,7 +56,8 @@ class Setting:
 
 
 @pytest.fixture
-def clip(tmp_path: Path, sentence_clip: Path) -> Setting:
+def clip(tmp_path: Path, sentence_clip: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Setting(str(tmp_path / "store"), shutil.copytree(sentence_clip, tmp_path / "tiny-clip"))
 
 

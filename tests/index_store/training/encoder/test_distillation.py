@@ -19,7 +19,7 @@ from index_store.training.encoder.distillation import TextTraining, pieces_of, t
 from index_store.training.encoder.teachers import TeacherTraining, pooled_features  # noqa: E402
 from index_store.training.encoder.text_tower import train_texts  # noqa: E402
 from index_store.training.encoder.train import Places, train_encoder  # noqa: E402
-from tests.index_store.training.encoder.test_dual_training import COLOURS, SIDE, TINY, colour_data, silent, tiny_bases  # noqa: E402
+from tests.index_store.training.encoder.test_train import COLOURS, SIDE, TINY, colour_data, silent, tiny_bases  # noqa: E402
 
 TINY_TEXTS = TextTraining(
     seed=1,
