@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-
 from index_store.containers import png_chunks
+
 from tests.fuzz.fuzzing import FaultFound, Target, check_kept, run
 from tests.fuzz.mutating import bytes_changed, joined, json_changed, mended, metadata_replaced, pieces_of
 
