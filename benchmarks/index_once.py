@@ -9,7 +9,7 @@ from index_store.machine import one_blas_thread
 one_blas_thread()  # as the command does
 
 from index_store.library import Library  # noqa: E402
-from index_store.photos.roots import Place  # noqa: E402
+from index_store.photos.places import Place  # noqa: E402
 
 if __name__ == "__main__":
     report = Library(sys.argv[2]).index([Place(sys.argv[1])])

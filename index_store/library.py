@@ -1,4 +1,4 @@
-"""Keep a store with the models that ship: index folders, refresh and forget them, tell what there is."""
+"""`Library`, the one object to hold: index photos, search them, forget them, decide about them, check the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from index_store.indexing.run import IndexOptions, Progress, apply_decisions, in
 from index_store.indexing.write import IndexModels
 from index_store.paths import is_url, lies_below, named_store, shown_place
 from index_store.photos.hashing import hash_file
-from index_store.photos.roots import Place, chosen_places
+from index_store.photos.places import Place, chosen_places
 from index_store.records import IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.store.client import store_exists
@@ -38,9 +38,9 @@ _FOREIGN = (
 class Library:
     """A store with the encoder and the policy that it is kept with; None means what ships, or the user's own store.
 
-    `wait` makes a writer wait for another one instead of failing. `allow_unjudged` lets `index` store photos, withheld, that
-    no rule can judge, because none belongs to the encoder. `device` is what photos are encoded on: `cpu`, `cuda` or
-    `auto`.
+    `wait` makes a writer wait for another one instead of failing. `allow_unjudged` lets `index` store photos, withheld,
+    that no rule can judge, because none belongs to the encoder. `device` is what photos are encoded on: `cpu`, `cuda`
+    or `auto`.
     """
 
     store: str | None = None

@@ -60,14 +60,16 @@ def without_access(text: str) -> str:
     return _ACCESS_IN_TEXT.sub("***@", text)
 
 
-def is_there(path: str) -> bool:
-    """Tell whether a file or folder is there; `os.path.exists` says no as well where it may not look.
+def is_there(path: str, *, follow_links: bool = True) -> bool:
+    """Return whether a file or folder is there; `os.path.exists` also says no where it may not look.
+
+    Without `follow_links`, a broken link is there.
 
     Raises:
         PermissionError, OSError: a folder above may not be entered, or the system failed; the path is in `filename`.
     """
     try:
-        os.stat(path)
+        os.stat(path, follow_symlinks=follow_links)
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True

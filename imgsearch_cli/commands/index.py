@@ -89,7 +89,7 @@ def index(
     )
     from index_store.indexing.run import IndexOptions
     from index_store.library import Library
-    from index_store.photos.roots import Place
+    from index_store.photos.places import Place
     from index_store.records import FindOptions
 
     library = Library(store, encoder, policy_file, wait, allow_unjudged=allow_unjudged, device=device)

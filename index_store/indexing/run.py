@@ -16,7 +16,8 @@ from index_store.indexing.plan import IndexPlan, plan_changes
 from index_store.indexing.write import CHANGED_MEANWHILE, Decoded, IndexModels, RowWriter
 from index_store.machine import paused_collector, usable_workers
 from index_store.photos.decode import decode_ahead
-from index_store.photos.roots import Place, Survey, survey
+from index_store.photos.places import Place
+from index_store.photos.survey import Survey, survey
 from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, PhotoFile, Skipped, StoredPhoto, Verdict
 from index_store.store.images import ImageStore
 

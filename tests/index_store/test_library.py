@@ -13,7 +13,7 @@ from PIL import Image
 from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
 from index_store.errors import EncoderError, StoreError, UsageError
 from index_store.library import Library
-from index_store.photos.roots import Place
+from index_store.photos.places import Place
 from index_store.queries.ask import Searcher
 from index_store.records import BY_HAND, IndexedRoot
 from index_store.store.images import create_store, encoders_in, open_store

@@ -8,7 +8,7 @@ import pytest
 from index_store.compliance.decisions import Decision, HandDecisions, decide, overrule
 from index_store.indexing.run import index_photos, judge_again
 from index_store.indexing.write import IndexModels
-from index_store.photos.roots import Place
+from index_store.photos.places import Place
 from index_store.records import BY_HAND, Verdict
 
 MODEL = Verdict(True, 0.8, "probability 0.80", "rule-1", "p")

@@ -20,7 +20,7 @@ from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card, load_ph
 from index_store.encoders.sentence_cards import HUB_NAMES
 from index_store.errors import EncoderError, PolicyError, StoreError, WeightsError
 from index_store.library import Library
-from index_store.photos.roots import Place
+from index_store.photos.places import Place
 from index_store.queries.ask import Searcher
 from index_store.records import PhotoInput
 from index_store.reranker.cosine import CosineScorer
@@ -277,7 +277,7 @@ def test_an_unchanged_run_opens_no_model(clip: Setting, photos: Place) -> None:
     clip.library().index([photos])
     code = (
         "import sys\n"
-        "from index_store.photos.roots import Place\n"
+        "from index_store.photos.places import Place\n"
         "from index_store.library import Library\n"
         f"library = Library({clip.store!r}, {str(clip.model)!r}, allow_unjudged=True)\n"
         f"assert library.index([Place({photos.path!r})]).unchanged == 5\n"

@@ -7,7 +7,7 @@ import pytest
 
 from index_store.indexing.run import index_photos
 from index_store.indexing.write import IndexModels
-from index_store.photos.roots import Place
+from index_store.photos.places import Place
 from index_store.store.check import check_files, check_store, repair_files, repair_store
 from index_store.store.images import ImageStore
 from tests.index_store.store.damages import DAMAGES

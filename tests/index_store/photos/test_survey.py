@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from index_store.errors import UsageError
-from index_store.photos.roots import Place, Survey, chosen_places, survey
+from index_store.photos.places import Place, chosen_places
+from index_store.photos.survey import Survey, survey
 from index_store.records import FindOptions, IndexedRoot, PhotoFile
 
 

@@ -1,4 +1,4 @@
-"""Look through places, each as a root of its own or as a part of one, with the options that hold there."""
+"""Walk through the places of a run, each as a root of its own or as a part of one, with the options that hold there."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from index_store.errors import UsageError
+from index_store.errors import UsageError, os_reason
+from index_store.paths import is_there
 from index_store.photos.find import Found, Identity, InnerRoot, find_named, find_photos, identity
 from index_store.photos.ignore import is_rubbish
-from index_store.photos.nesting import Entry, Nesting, Standing
+from index_store.photos.nested_roots import Entry, NestedRoots, Standing
 from index_store.records import FindOptions, IndexedRoot
 
 if TYPE_CHECKING:
-    from index_store.photos.roots import Place
+    from index_store.photos.places import Place
 
 
 @dataclass(slots=True)
 class Target:
-    """A place to look through: a root of its own, or a part of one, where the options of that root hold."""
+    """A place to walk through: a root of its own, or a part of one, where the options of that root hold."""
 
     place: Place
     entry: Entry
@@ -27,11 +28,12 @@ class Target:
 
 
 @dataclass(slots=True)
-class Look:
-    """What is decided and found while places are looked through.
+class Walk:
+    """What is decided and found on a walk through places.
 
-    `targets` are looked through; photos below `kept` stay whatever is found, roots in `gone_roots` are no more there.
-    `dropped` are roots that need not be remembered, `problems` what is told of places, `used` patterns that matched.
+    `targets` are walked through. Photos below `kept` stay, whatever is found. `missing` are known roots that are not
+    there, `gone_roots` those of them that were deleted. `dropped` are roots that need not be remembered, `problems` the
+    reports about places, `used` the patterns that matched.
     """
 
     places: Sequence[Place]
@@ -41,23 +43,27 @@ class Look:
     targets: list[Target] = field(default_factory=list)
     dropped: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
     gone_roots: set[str] = field(default_factory=set)
     problems: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
-    nesting: Nesting = field(default_factory=lambda: Nesting({}))
+    nesting: NestedRoots = field(default_factory=lambda: NestedRoots({}))
 
     def choose(self) -> None:
         """Decide for each place whether it is a root of its own, a part of one, or passed over."""
-        self.nesting = Nesting({root.path: _own_options(root.find, root.name) for root in self.known})
+        self.nesting = NestedRoots({root.path: _own_options(root.find, root.name) for root in self.known})
         shared = os.path.commonpath([os.path.dirname(place.path) for place in self.places]) if self.places else ""
         for place in sorted(self.places, key=lambda place: len(place.path)):
-            if not os.path.exists(place.path):
-                self._miss(place)
-                continue
             try:
+                if not is_there(place.path):
+                    self._miss(place)
+                    continue
                 entry = self.nesting.entry(place.path)
             except UsageError as error:
                 self._pass_over(place, str(error))
+                continue
+            except OSError as error:
+                self._pass_over(place, f"cannot be read, what is stored of it stays: {os_reason(error)}")
                 continue
             above = self.nesting.above(place.path)
             if entry.standing is Standing.EXCLUDED:
@@ -111,15 +117,16 @@ class Look:
     def _miss(self, place: Place) -> None:
         """Note a place that is not there; a file that is gone from its folder was deleted."""
         folder = os.path.dirname(place.path)
-        if not place.known:  # a link that leads nowhere
+        if not place.known:  # a broken link
             self.problems[place.path] = "is a link to nothing"
         elif place.path in self.stored and os.path.isdir(folder):
             self.gone_roots.add(place.path)
         else:
             self.kept.add(place.path)
+            self.missing.append(place.path)
 
-    def walk(self) -> None:
-        """Look through the targets, each folder once."""
+    def run(self) -> None:
+        """Walk through the targets, each folder once."""
         inner = self._inner_roots()
         files: dict[tuple[str, FindOptions], list[str]] = {}
         for target in self.targets:

@@ -1,70 +1,43 @@
-"""Tell photos that were deleted from those that are only out of reach, such as on a disk that is not mounted."""
+"""Distinguish deleted photos from those that are out of reach, such as on a disk that is not mounted."""
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from index_store.photos.nesting import Paths
+from index_store.photos.path_sets import Paths, SortedPaths
 from index_store.records import PhotoFile, Skipped
 
 MANY = 20
 """A folder that loses more photos at once, and has none left, may have lost its disk."""
 
 
-class SortedPaths:
-    """Paths in order, of which those below a folder are counted without a look at the others."""
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        """Take absolute paths in any order."""
-        self.paths = sorted(paths)
-
-    def below(self, folder: str) -> list[str]:
-        """Return the paths that are `folder` or lie below it."""
-        start, end = self._span(folder)
-        own = bisect_left(self.paths, folder)
-        itself = [folder] if own < len(self.paths) and self.paths[own] == folder else []
-        return itself + self.paths[start:end]
-
-    def count(self, folder: str) -> int:
-        """Return how many paths are `folder` or lie below it."""
-        start, end = self._span(folder)
-        own = bisect_left(self.paths, folder)
-        return end - start + (own < len(self.paths) and self.paths[own] == folder)
-
-    def _span(self, folder: str) -> tuple[int, int]:
-        stem = folder.rstrip(os.sep)
-        after = chr(ord(os.sep) + 1)
-        return bisect_left(self.paths, stem + os.sep), bisect_left(self.paths, stem + after)
-
-
 @dataclass(slots=True)
-class Guard:
-    """What is kept although it was not found: the photos, the roots that hold none any more, and what is said."""
+class KeptPhotos:
+    """What is kept although it was not found: the photos, the roots that hold none any more, and further reports."""
 
     kept: set[str] = field(default_factory=set)
     roots: dict[str, str] = field(default_factory=dict)
     lines: list[Skipped] = field(default_factory=list)
 
 
-def guard(
+def keep_unreachable(
     roots: Sequence[str],
     files: Sequence[PhotoFile],
     gone: Sequence[str],
     stored: Callable[[str], bool],
     file_of: Callable[[str], PhotoFile] | None,
-) -> Guard:
-    """Return which of the `gone` photos are kept, of `roots` that were looked through and hold `files` now.
+) -> KeptPhotos:
+    """Return which of the `gone` photos are kept, of `roots` that were walked through and hold `files` now.
 
-    A root is guarded that holds no photo any more. So is a folder below one that is there and holds none, where it is
-    a mount point or lost more than twenty. Photos that moved are not lost, nor are those that are still there and are
-    passed over now. `stored` tells whether a path is in the store, `file_of` what was stored of it.
+    The photos of a root that holds none any more are kept. So are those of a folder in it that is there and holds none,
+    where it is a mount point or lost more than twenty. Photos that moved are not lost, nor are those that are still
+    there and are passed over now. `stored` says whether a path is in the store, `file_of` what was stored of it.
     """
     found = SortedPaths(file.image_id for file in files)
     lost = SortedPaths(_not_moved(gone, files, stored, file_of) if file_of else gone)
-    result = Guard()
+    result = KeptPhotos()
     for root in sorted(roots, key=len):
         if found.count(root):
             continue
