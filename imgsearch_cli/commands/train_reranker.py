@@ -10,19 +10,7 @@ from imgsearch_cli.options import encoder_option, no_policy_option, policy_optio
 from imgsearch_cli.streams import say
 
 _TARGETS = ("mean", "median", "majority", "majority-or-mean", "crowd", "blend", "both", "mean+crowd")
-_MODELS = (
-    "auto",
-    "constant",
-    "isotonic",
-    "linear",
-    "ridge",
-    "svr",
-    "boosting",
-    "forest",
-    "mapped",
-    "network",
-    "notebook",
-)
+_MODELS = ("auto", "constant", "isotonic", "linear", "ridge", "mapped", "notebook")
 
 
 @click.command()

@@ -19,7 +19,7 @@ import numpy as np
 
 from index_store.errors import WeightsError
 from index_store.reranker.features import JOININGS, one_text_matching
-from index_store.reranker.predictors import Curve, Predictor, predictor_arrays, predictor_from_arrays
+from index_store.reranker.predictors import Curve, SavedPredictor, predictor_arrays, predictor_from_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Reranker:
 
     joining: str
     learned: Mapping[str, Rows]
-    predictor: Predictor
+    predictor: SavedPredictor
     calibration: Curve
     encoder: str
     dimension: int

@@ -15,7 +15,7 @@ from index_store.training.data.pairs import Pairs
 from index_store.training.data.splits import folds_by_photo
 from index_store.training.reranker.calibration import fit_calibration
 from index_store.training.reranker.matching import MatchingOptions, draw_bank, fit_matching, matching_features
-from index_store.training.reranker.regressors import fit_regressor
+from index_store.training.reranker.regressors import STUDY_ONLY, fit_regressor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ MODELS: dict[str, ModelSpec] = {
     "network": ModelSpec("normalised-concatenation", "network"),
     "notebook": ModelSpec("concatenation", "linear"),
 }
-"""Every model by the name that `--model` takes; `auto` is the study's winner, the one that ships."""
+"""Every model by its name in the study; `auto` is the winner, the one that ships."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,14 @@ def model_spec(name: str) -> ModelSpec:
     if name not in MODELS:
         raise UsageError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def saved_model_spec(name: str) -> ModelSpec:
+    """Return the model of that name; raise `UsageError` where there is none, or only the study can use it."""
+    spec = model_spec(name)
+    if spec.regressor in STUDY_ONLY:
+        raise UsageError(f"the model {name} is for the study alone and cannot be saved; train auto, which ships")
+    return spec
 
 
 def fit_model(spec: ModelSpec, material: Material) -> FittedModel:

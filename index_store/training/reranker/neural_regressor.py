@@ -1,14 +1,13 @@
-"""The notebooks' network: one hidden layer over joined vectors, trained in PyTorch, given back as plain arrays."""
+"""The notebooks' network: one hidden layer over joined vectors, trained in PyTorch; only the study uses it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from index_store.reranker.predictors import Network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,13 +19,28 @@ EPOCHS = 15
 BATCH = 128
 
 
+@dataclass(frozen=True, slots=True)
+class HiddenLayer:
+    """A trained network, in evaluation mode, over features that are standardised first."""
+
+    network: nn.Sequential
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the output unit for each row, shape (n, f) -> (n,)."""
+        with torch.inference_mode():
+            rows = torch.from_numpy(((features - self.mean) / self.scale).astype(np.float32))
+            return np.asarray(self.network(rows)[:, 0].numpy(), dtype=np.float32)
+
+
 def fit_hidden_layer(
     features: NDArray[np.float32],
     relevance: NDArray[np.float64],
     weight: NDArray[np.float64],
     seed: int,
     epochs: int = EPOCHS,
-) -> Network:
+) -> HiddenLayer:
     """Fit linear, ReLU, dropout 0.4, linear with Adam at 0.001 and the squared error, as the notebooks do.
 
     `features` has shape (n, f), the others (n,). The same seed gives the same weights.
@@ -37,20 +51,13 @@ def fit_hidden_layer(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # batches are small: threads would wait for one another
     try:
-        hidden, output = _trained(rows, targets, seed, epochs)
+        network = _trained(rows, targets, seed, epochs)
     finally:
         torch.set_num_threads(threads)
-    return Network(
-        mean.astype(np.float32),
-        scale.astype(np.float32),
-        hidden_weights=hidden.weight.detach().numpy().T.copy(),
-        hidden_bias=hidden.bias.detach().numpy().copy(),
-        output_weights=output.weight.detach().numpy()[0].copy(),
-        output_bias=output.bias.detach().numpy()[0].copy(),
-    )
+    return HiddenLayer(network, mean, scale)
 
 
-def _trained(rows: Tensor, targets: Tensor, seed: int, epochs: int) -> tuple[nn.Linear, nn.Linear]:
+def _trained(rows: Tensor, targets: Tensor, seed: int, epochs: int) -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         hidden, output = nn.Linear(rows.shape[1], HIDDEN_UNITS), nn.Linear(HIDDEN_UNITS, 1)
@@ -63,4 +70,4 @@ def _trained(rows: Tensor, targets: Tensor, seed: int, epochs: int) -> tuple[nn.
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
-    return hidden, output
+    return network.eval()

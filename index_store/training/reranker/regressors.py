@@ -1,24 +1,26 @@
-"""Fit regressors on feature rows, scikit-learn's where it has them, and give them back as plain arrays.
+"""Fit regressors on feature rows, those of scikit-learn where it has them.
 
-Every entry of `REGRESSORS` takes features (n, f), relevance (n,), weights (n,) and a seed, and returns a `Predictor`
-that says the same without scikit-learn (a test compares the two).
+Every entry of `REGRESSORS` takes features (n, f), relevance (n,), weights (n,) and a seed, and returns a `Predictor`.
+Those that a reranker can be saved with are made of plain arrays and predict without scikit-learn (a test compares the
+two); `STUDY_ONLY` names the others, which the study compares and nothing ships.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from index_store.errors import DataError, MissingExtraError
-from index_store.reranker.predictors import Constant, Curve, Kernel, Linear, Predictor, Quadratic, Trees
+from index_store.reranker.predictors import Curve, Linear, Predictor, Quadratic
 
 try:
     from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
     from sklearn.isotonic import IsotonicRegression
     from sklearn.linear_model import LinearRegression, Ridge
     from sklearn.model_selection import KFold, RandomizedSearchCV
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVR
 except ImportError as error:  # pragma: no cover - the plain installation has it through sentence-transformers
@@ -48,7 +50,7 @@ BOOSTING_TRIES = 4
 
 def fit_constant(features: Rows, relevance: Vector, weight: Vector, seed: int) -> Predictor:
     """Return the weighted mean: the row that every other must beat."""
-    return Constant(_single(np.average(relevance, weights=weight)))
+    return Curve(_single([0, 1]), np.full(2, np.average(relevance, weights=weight), np.float32))
 
 
 def fit_linear(features: Rows, relevance: Vector, weight: Vector, seed: int) -> Predictor:
@@ -78,18 +80,9 @@ def fit_quadratic(features: Rows, relevance: Vector, weight: Vector, seed: int) 
 
 
 def fit_svr(features: Rows, relevance: Vector, weight: Vector, seed: int) -> Predictor:
-    """Fit a support vector regressor with the radial kernel."""
-    scaler = StandardScaler().fit(features)
-    rows = scaler.transform(features)
-    gamma = 1.0 / (rows.shape[1] * max(float(rows.var()), 1e-9))
-    model = SVR(gamma=gamma, **SVR_OPTIONS).fit(rows, relevance, sample_weight=weight)
-    return Kernel(
-        *_scaling(scaler),
-        vectors=_single(model.support_vectors_),
-        weights=_single(model.dual_coef_[0]),
-        gamma=_single(gamma),
-        intercept=_single(model.intercept_[0]),
-    )
+    """Fit a support vector regressor with the radial kernel on standardised features."""
+    model = make_pipeline(StandardScaler(), SVR(gamma="scale", **SVR_OPTIONS))
+    return model.fit(features, relevance, svr__sample_weight=weight)  # type: ignore[no-any-return]
 
 
 def fit_boosting(features: Rows, relevance: Vector, weight: Vector, seed: int) -> Predictor:
@@ -102,16 +95,13 @@ def fit_boosting(features: Rows, relevance: Vector, weight: Vector, seed: int) -
         cv=KFold(2, shuffle=True, random_state=seed),
         random_state=seed,
     )
-    best = search.fit(features, relevance, sample_weight=weight).best_estimator_
-    trees = [tree.tree_ for tree in best.estimators_[:, 0]]
-    return _trees(trees, float(best.learning_rate), float(best.init_.constant_[0, 0]))
+    return search.fit(features, relevance, sample_weight=weight).best_estimator_  # type: ignore[no-any-return]
 
 
 def fit_forest(features: Rows, relevance: Vector, weight: Vector, seed: int) -> Predictor:
     """Fit a random forest."""
     model = RandomForestRegressor(random_state=seed, **FOREST_OPTIONS)
-    model.fit(features, relevance, sample_weight=weight)
-    return _trees([tree.tree_ for tree in model.estimators_], 1.0 / len(model.estimators_), 0.0)
+    return model.fit(features, relevance, sample_weight=weight)  # type: ignore[no-any-return]
 
 
 def fit_isotonic(features: Rows, relevance: Vector, weight: Vector, seed: int) -> Predictor:
@@ -140,6 +130,9 @@ REGRESSORS: dict[str, Fit] = {
 }
 """Every regressor by its name."""
 
+STUDY_ONLY = frozenset({"svr", "boosting", "forest", "network"})
+"""Regressors that no reranker can be saved with: the study found none of them better than what ships."""
+
 
 def fit_regressor(name: str, features: Rows, relevance: Vector, weight: Vector, seed: int) -> Predictor:
     """Fit a regressor by name; raise `DataError` for NaN in the features or a target without spread."""
@@ -163,20 +156,3 @@ def _scaling(scaler: Any) -> tuple[Rows, Rows]:
 
 def _single(array: Any) -> Rows:
     return np.asarray(array, dtype=np.float32)
-
-
-def _trees(trees: Sequence[Any], factor: float, base: float) -> Trees:
-    """Lay scikit-learn's trees into arrays of one width, each leaf pointing to itself."""
-    width = max(tree.node_count for tree in trees)
-    feature, left, right = (np.zeros((len(trees), width), dtype=np.int32) for _ in range(3))
-    threshold, value = (np.zeros((len(trees), width), dtype=np.float32) for _ in range(2))
-    for row, tree in enumerate(trees):
-        nodes = np.arange(tree.node_count)
-        leaf = tree.children_left < 0
-        feature[row, nodes] = np.where(leaf, 0, tree.feature)
-        threshold[row, nodes] = tree.threshold
-        left[row, nodes] = np.where(leaf, nodes, tree.children_left)
-        right[row, nodes] = np.where(leaf, nodes, tree.children_right)
-        value[row, nodes] = tree.value[:, 0, 0] * factor
-    depth = max(int(tree.max_depth) for tree in trees)
-    return Trees(feature, threshold, left, right, value, _single(base), np.asarray(depth, dtype=np.int32))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from index_store.training.data.vectors import VectorCache, encoder_vectors
 from index_store.training.data.withholding import FilterReport, leave_out, withheld_photos, withheld_texts
 from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
 from index_store.training.reranker.min_score import BestScores, best_scores, choose_min_score, good_answers
-from index_store.training.reranker.models import CalibratedModel, Material, ModelSpec, fit_calibrated, model_spec
+from index_store.training.reranker.models import CalibratedModel, Material, ModelSpec, fit_calibrated, saved_model_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from index_store.reranker.predictors import SavedPredictor
 
     Progress = Callable[[int, int], None]
 
@@ -96,7 +98,7 @@ def train_reranker(
     weights that are written come from the same recipe fitted on all photos, calibrated across folds of photos.
     """
     started = time.perf_counter()
-    spec = model_spec(options.model)
+    spec = saved_model_spec(options.model)
     ready = prepare(read_judgements(folder), options, cache or VectorCache(), progress)
     split = split_by_photo(ready.material.pairs.images, options.split_seed, options.valid_fraction)
     trial = fit_calibrated(spec, ready.material.take(split.train))
@@ -221,7 +223,7 @@ def as_reranker(
     return Reranker(
         joining=calibrated.model.joining,
         learned=calibrated.model.learned,
-        predictor=calibrated.model.predictor,
+        predictor=cast("SavedPredictor", calibrated.model.predictor),  # `saved_model_spec` let no other through
         calibration=calibrated.calibration,
         encoder=ready.encoder,
         dimension=ready.material.pairs.photos.rows.shape[1],

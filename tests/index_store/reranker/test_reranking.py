@@ -21,7 +21,7 @@ def reranker_of(material, name: str) -> Reranker:
     return Reranker(model.joining, model.learned, model.predictor, found.calibration, "e-1", 12, "", 0.4, card)
 
 
-@pytest.mark.parametrize("name", ["auto", "isotonic", "ridge", "svr", "forest", "mapped", "network", "constant"])
+@pytest.mark.parametrize("name", ["auto", "isotonic", "linear", "ridge", "mapped", "notebook", "constant"])
 def test_weights_on_disk_score_as_the_model_did(learnable, tmp_path, name):
     written = reranker_of(learnable, name)
     write_reranker(tmp_path, written)

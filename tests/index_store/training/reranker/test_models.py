@@ -14,6 +14,7 @@ from index_store.training.data.targets import Example
 from index_store.training.reranker.calibration import fit_calibration
 from index_store.training.reranker.matching import MatchingOptions, bilinear_ridge, fit_matching, matching_features
 from index_store.training.reranker.models import MODELS, Material, fit_calibrated, fit_model, model_spec
+from index_store.training.reranker.train import TrainingOptions, train_reranker
 
 
 def test_the_bilinear_match_is_the_ridge_regression_on_all_products():
@@ -143,3 +144,10 @@ def test_material_without_photos_and_texts_has_none_of_their_pairs(learnable):
 def test_an_unknown_model_is_refused():
     with pytest.raises(UsageError, match="no model is called 'oracle'"):
         model_spec("oracle")
+
+
+@pytest.mark.parametrize("name", ["svr", "boosting", "forest", "network"])
+def test_models_of_the_study_are_not_saved(name, tmp_path):
+    with pytest.raises(UsageError, match=f"the model {name} is for the study alone"):
+        train_reranker(tmp_path, tmp_path / "out", TrainingOptions(model=name))
+    assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ RELEVANCE = 1 / (1 + np.exp(-2 * FEATURES[:, 0]))
 def test_the_network_is_the_notebooks():
     assert (DROPOUT, LEARNING_RATE) == (0.4, 0.001)
     network = fit_hidden_layer(FEATURES, RELEVANCE, np.ones(300), seed=0, epochs=1)
-    assert network.hidden_weights.shape == (3, HIDDEN_UNITS)
+    assert network.network[0].weight.shape == (HIDDEN_UNITS, 3)
 
 
 def test_it_learns_and_repeats_itself_without_touching_torchs_own_chance():
