@@ -50,3 +50,9 @@ def test_noise_ends_in_an_answer_and_never_in_an_exception(vectored, name):
         found = look_at(str(folder), DIMENSION)
         assert found.problem is None or found.problem.isprintable()
         read_vectors(str(folder), DIMENSION, 32)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_place_of_a_vector_file_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    assert look_at(str(tmp_path), 4).problem == f"{name} is no plain file"
