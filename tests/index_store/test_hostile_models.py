@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from index_store.compliance.photo_rule import photo_rule_version
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
-from index_store.encoders.cards import read_card
+from index_store.encoders.cards import read_card, weight_file
 from index_store.encoders.companions import belongs_to
 from index_store.errors import ImgsearchError, PolicyError, WeightsError
 from index_store.relevance.reranking import read_reranker
@@ -61,3 +62,12 @@ def test_a_policy_that_is_nested_too_deeply_is_one_error(tmp_path, deep):
     path.write_text(f"{deep}\n{SHIPPED_POLICY.read_text()}")
     with pytest.raises(PolicyError, match=r"deep\.toml"):
         load_policy(path)
+
+
+@pytest.mark.parametrize("name", ["card.json", "text.onnx", "photo.onnx", "tokenizer.json"])
+def test_a_pipe_in_a_model_folder_is_not_waited_for(tmp_path, name):
+    (tmp_path / "card.json").write_bytes((WEIGHTS / "encoder" / "card.json").read_bytes())
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(WeightsError, match=r"card can be read|is no plain file"):
+        weight_file(read_card(tmp_path), name)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
 import pytest
 
-from index_store.vector_files import look_at, read_vectors
+from index_store.vector_files import FILES, look_at, read_vectors
 from tests.index_store import vector_store
 from tests.index_store.damages import DAMAGES, mark_of
 from tests.index_store.vector_store import DIMENSION, IN_FILES, vector_folder
