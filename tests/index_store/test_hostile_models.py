@@ -12,7 +12,7 @@ import pytest
 from index_store.compliance.photo_rule import photo_rule_version
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
 from index_store.encoders.cards import read_card, weight_file
-from index_store.encoders.companions import belongs_to
+from index_store.encoders.companions import belongs_to, find_companion
 from index_store.errors import ImgsearchError, PolicyError, WeightsError
 from index_store.relevance.reranking import read_reranker
 
@@ -71,3 +71,19 @@ def test_a_pipe_in_a_model_folder_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(WeightsError, match=r"card can be read|is no plain file"):
         weight_file(read_card(tmp_path), name)
+
+
+@pytest.mark.parametrize("name", ["card.json", "minors.npz"])
+def test_a_pipe_in_a_companions_folder_is_not_waited_for(tmp_path, name):
+    encoder = tmp_path / "encoder"
+    shutil.copytree(WEIGHTS / "minors", encoder / "minors")
+    card = (WEIGHTS / "encoder" / "card.json").read_text().replace("lite2-minilm-", "strange-")
+    (encoder / "card.json").write_text(card)
+    (encoder / "minors" / name).unlink()
+    os.mkfifo(encoder / "minors" / name)
+    wanted = read_card(encoder).name
+    if name == "card.json":
+        assert find_companion("minors", wanted, str(encoder)) is None
+    else:
+        with pytest.raises(WeightsError, match="is no plain file"):
+            find_companion("minors", wanted, str(encoder))
