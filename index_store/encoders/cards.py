@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from index_store.errors import EncoderError, WeightsError
+from index_store.errors import DataError, EncoderError, WeightsError
 from index_store.records import PhotoInput
+from index_store.user_text import read_user_text
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Pixels
@@ -31,6 +33,7 @@ PARAMETERS = "parameters"
 _MOST_DIMENSIONS = 1 << 16
 _MOST_PIXELS = 1 << 12
 _MOST_TOKENS = 1 << 16
+_MOST_CARD_BYTES = 1 << 24
 _REPAIR = "reinstall imgsearch-cli, or make the folder again with `imgsearch train encoder`"
 
 
@@ -91,7 +94,7 @@ def read_card(folder: Path) -> EncoderCard:
     """
     path = folder / CARD_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_user_text(path, most_bytes=_MOST_CARD_BYTES))
         if content["schema"] != CARD_SCHEMA:
             raise WeightsError(f"{path}: schema {content['schema']} is not {CARD_SCHEMA}, the one this version reads")
         side = _within(content["photo_input"], "side", _MOST_PIXELS)
@@ -104,7 +107,7 @@ def read_card(folder: Path) -> EncoderCard:
             folder=folder,
             file_bytes={name: int(content["file_bytes"][name]) for name in WEIGHT_FILES},
         )
-    except OSError as error:
+    except DataError as error:
         raise WeightsError(f"{path}: no encoder's card can be read here; {_REPAIR}") from error
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(f"{path}: is damaged ({type(error).__name__}: {error}); {_REPAIR}") from error
@@ -126,9 +129,12 @@ def weight_file(card: EncoderCard, name: str) -> Path:
     """
     path = card.folder / name
     try:
-        size = path.stat().st_size
+        found = path.stat()
     except OSError as error:
         raise WeightsError(f"{path}: is missing; {_REPAIR}") from error
+    if not stat.S_ISREG(found.st_mode):  # to open a pipe would wait for its writer
+        raise WeightsError(f"{path}: is no plain file; {_REPAIR}")
+    size = found.st_size
     if size != card.file_bytes[name]:
         raise WeightsError(f"{path}: has {size:,} bytes, its card says {card.file_bytes[name]:,}; {_REPAIR}")
     return path

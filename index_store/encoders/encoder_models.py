@@ -29,7 +29,11 @@ def find_companion(kind: str, encoder_name: str, named: str | None = None) -> Pa
     if card is None or card.name != encoder_name:
         return None
     folder = card.folder / kind
-    return folder if (folder / CARD_FILE).exists() else None
+    if not (folder / CARD_FILE).is_file():
+        return None
+    if pipe := next((path for path in folder.iterdir() if not path.is_file() and not path.is_dir()), None):
+        raise WeightsError(f"{pipe}: is no plain file; nothing in this folder was read")  # to open it would wait
+    return folder
 
 
 def belongs_to(folder: Path) -> Any:

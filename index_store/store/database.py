@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from urllib.parse import quote
@@ -36,6 +37,10 @@ def reading(place: str) -> Iterator[sqlite3.Connection]:
 def refuse_damaged(place: str) -> None:
     """Raise StoreError where a folder's database is empty, damaged, of something else, or of a newer Chroma."""
     path = os.path.join(place, DATABASE_FILE)
+    for ending in ("-journal", "-wal", "-shm"):
+        # SQLite opens these by itself, and would wait for ever for who writes into a pipe
+        if os.path.lexists(path + ending) and not stat.S_ISREG(os.lstat(path + ending).st_mode):
+            raise StoreError(f"{path}{ending}: is no plain file, and SQLite's must be one; remove it")
     try:
         if os.path.getsize(path) == 0 and not os.path.exists(f"{path}-journal"):
             raise StoreError(f"{place}: its database is empty; {DAMAGED_ADVICE}")

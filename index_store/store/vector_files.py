@@ -75,6 +75,7 @@ def look_at(folder: str, dimension: int) -> VectorFolder:
     Reads all links, but of the vectors only a few: 100,000 rows take about 0.05 s.
     """
     try:
+        _refuse_pipes(folder)
         header = _read_header(os.path.join(folder, "header.bin"), dimension)
         _expect_size(folder, "data_level0.bin", header, header.row_size)
         _expect_size(folder, "length.bin", header, 4)
@@ -115,6 +116,13 @@ def is_unit(vector: NDArray[np.float32]) -> bool:
     """Tell whether a vector is finite and of length 1, within what float32 and the encoders leave."""
     with np.errstate(all="ignore"):
         return bool(abs(float(np.linalg.norm(vector)) - 1.0) <= UNIT_TOLERANCE)
+
+
+def _refuse_pipes(folder: str) -> None:
+    for name in FILES:
+        path = os.path.join(folder, name)
+        if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe would wait for its writer
+            raise _BrokenError(f"{name} is no plain file")
 
 
 def _read_header(path: str, dimension: int) -> _Header:

@@ -46,6 +46,10 @@ COMMANDS = [
     ("index", "photos", "--dry-run"),
     ("-vv", "check"),
     ("check", "--format", "jsonl"),
+    ("-vv", "check", "--deep"),
+    ("-vv", "--debug", "index", "--rehash"),
+    ("-vv", "index", "--rehash", "--dry-run"),
+    ("-v", "query", "a cat", "--min-score", "0", "-k", "10000", "--pool", "10000", "--format", "jsonl"),
     ("policy", "check", "a cat"),
 ]
 

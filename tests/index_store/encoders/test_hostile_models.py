@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 
 from index_store.compliance.photo_rule import photo_rule_version
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
-from index_store.encoders.cards import read_card
-from index_store.encoders.encoder_models import belongs_to
+from index_store.encoders.cards import read_card, weight_file
+from index_store.encoders.encoder_models import belongs_to, find_companion
 from index_store.errors import ImgsearchError, PolicyError, WeightsError
 from index_store.reranker.reranking import read_reranker
 
@@ -61,3 +62,28 @@ def test_a_policy_that_is_nested_too_deeply_is_one_error(tmp_path, deep):
     path.write_text(f"{deep}\n{SHIPPED_POLICY.read_text()}")
     with pytest.raises(PolicyError, match=r"deep\.toml"):
         load_policy(path)
+
+
+@pytest.mark.parametrize("name", ["card.json", "text.onnx", "photo.onnx", "tokenizer.json"])
+def test_a_pipe_in_a_model_folder_is_not_waited_for(tmp_path, name):
+    (tmp_path / "card.json").write_bytes((WEIGHTS / "encoder" / "card.json").read_bytes())
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(WeightsError, match=r"card can be read|is no plain file"):
+        weight_file(read_card(tmp_path), name)
+
+
+@pytest.mark.parametrize("name", ["card.json", "minors.npz"])
+def test_a_pipe_in_a_companions_folder_is_not_waited_for(tmp_path, name):
+    encoder = tmp_path / "encoder"
+    shutil.copytree(WEIGHTS / "minors", encoder / "minors")
+    card = (WEIGHTS / "encoder" / "card.json").read_text().replace("lite2-minilm-", "strange-")
+    (encoder / "card.json").write_text(card)
+    (encoder / "minors" / name).unlink()
+    os.mkfifo(encoder / "minors" / name)
+    wanted = read_card(encoder).name
+    if name == "card.json":
+        assert find_companion("minors", wanted, str(encoder)) is None
+    else:
+        with pytest.raises(WeightsError, match="is no plain file"):
+            find_companion("minors", wanted, str(encoder))

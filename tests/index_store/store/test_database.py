@@ -99,3 +99,10 @@ def test_a_store_that_is_being_read_is_not_compacted(vectored):
     assert compact(str(vectored)) == 0
     reader.close()
     assert compact(str(vectored)) > 0
+
+
+@pytest.mark.parametrize("ending", ["-journal", "-wal", "-shm"])
+def test_a_pipe_in_place_of_what_sqlite_opens_is_refused_and_not_waited_for(tmp_path, ending):
+    os.mkfifo(tmp_path / f"chroma.sqlite3{ending}")
+    with pytest.raises(StoreError, match=f"chroma.sqlite3{ending}: is no plain file"):
+        refuse_damaged(str(tmp_path))

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
 import pytest
 
-from index_store.store.vector_files import look_at, read_vectors
+from index_store.store.vector_files import FILES, look_at, read_vectors
 from tests.index_store.store import vector_store
 from tests.index_store.store.damages import DAMAGES, mark_of
 from tests.index_store.store.vector_store import DIMENSION, IN_FILES, vector_folder
@@ -50,3 +51,9 @@ def test_noise_ends_in_an_answer_and_never_in_an_exception(vectored, name):
         found = look_at(str(folder), DIMENSION)
         assert found.problem is None or found.problem.isprintable()
         read_vectors(str(folder), DIMENSION, 32)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_place_of_a_vector_file_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    assert look_at(str(tmp_path), 4).problem == f"{name} is no plain file"
