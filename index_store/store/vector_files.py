@@ -15,6 +15,8 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import pickletools
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -153,11 +155,30 @@ def _expect_size(folder: str, name: str, header: _Header, row_size: int) -> None
         raise _BrokenError(f"{name} has {found} bytes, not {header.rows * row_size}")
 
 
+_MEMO = re.compile(rb"r(?=....)|p(?=[0-9]{6})", re.DOTALL)
+"""What begins like an instruction to number an object: LONG_BINPUT, or PUT with a number of six digits or more."""
+
+
 class _LabelReader(pickle.Unpickler):
     """Reads a pickle of plain numbers and texts; one that names code to run is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise _BrokenError(f"index_metadata.pickle names {module}.{name}, which has no business there")
+
+
+def _refuse_large_memo(content: bytes) -> None:
+    """Raise for a pickle that numbers an object higher than it has bytes: the reader would allocate that much memory.
+
+    Chroma writes no such numbers. The exact look at each instruction is slow, so it is taken where one may be there.
+    """
+    places = (match.start() for match in _MEMO.finditer(content))
+    if any(
+        content[at : at + 1] == b"p" or int.from_bytes(content[at + 1 : at + 5], "little") > len(content)
+        for at in places
+    ):
+        for operation, argument, _ in pickletools.genops(content):
+            if operation.name in {"PUT", "LONG_BINPUT"} and int(argument or 0) > len(content):
+                raise _BrokenError("index_metadata.pickle asks for more memory than it can need")
 
 
 def _read_labels(path: str) -> dict[str, int]:
@@ -166,6 +187,7 @@ def _read_labels(path: str) -> dict[str, int]:
     with open(path, "rb") as file:
         content = file.read()
     try:
+        _refuse_large_memo(content)
         found = _LabelReader(io.BytesIO(content)).load()
     except _BrokenError:
         raise

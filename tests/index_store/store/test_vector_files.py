@@ -57,3 +57,13 @@ def test_noise_ends_in_an_answer_and_never_in_an_exception(vectored, name):
 def test_a_pipe_in_place_of_a_vector_file_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     assert look_at(str(tmp_path), 4).problem == f"{name} is no plain file"
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x80\x02}r\xff\xff\xff\x7f.", b"}p9999999999\n.", b"\x80\x02}\x8c\x05brrrrK\x01sr\x00\x00\x00\x10."]
+)
+def test_names_that_ask_for_much_memory_are_refused_before_they_are_read(vectored, content):
+    folder = vector_folder(vectored)
+    (folder / "index_metadata.pickle").write_bytes(content)
+    found = look_at(str(folder), DIMENSION)
+    assert found.problem == "index_metadata.pickle asks for more memory than it can need"
