@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,12 @@ from index_store.errors import PhotoError, StoreError, UsageError
 from index_store.indexing.plan import IndexPlan
 from index_store.indexing.run import IndexOptions, Progress, apply_decisions, index_photos, judge_again, plan_run
 from index_store.indexing.write import IndexModels
+from index_store.once import once
 from index_store.paths import is_url, lies_below, named_store, shown_place
 from index_store.photos.hashing import hash_file
 from index_store.photos.places import Place, chosen_places
-from index_store.records import IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
+from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
+from index_store.records import Answer, IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.store.client import store_exists
 from index_store.store.images import ImageStore, create_store, encoders_in, open_store
@@ -29,21 +31,26 @@ from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
 
 _FOREIGN = (
-    "was indexed by another user or on another machine, so a refresh does not read it: to refresh it here, name it: "
+    "was indexed by another user or on another machine, so a refresh does not read it; to refresh it here, name it: "
     "imgsearch index PATH"
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Library:
-    """A store with the encoder and the policy that it is kept with; None means what ships, or the user's own store.
+    """A store with the encoder and the policy that it is used with; None means what ships, or the user's own store.
+
+    >>> library = Library("photos.store")
+    >>> library.index([Place("photos")])
+    >>> for match in library.search("dog on beach").matches:
+    ...     print(f"{match.score:.2f} {match.image_id}")
 
     `wait` makes a writer wait for another one instead of failing. `allow_unjudged` lets `index` store photos, withheld,
     that no rule can judge, because none belongs to the encoder. `device` is what photos are encoded on: `cpu`, `cuda`
     or `auto`.
     """
 
-    store: str | None = None
+    store: str | os.PathLike[str] | None = None
     encoder: str | None = None
     policy_file: Path | None = None
     wait: bool = False
@@ -110,6 +117,20 @@ class Library:
         hidden = frozenset((*_paths(withheld), *arriving))
         return replace(plan, skipped=_without_names((*foreign, *plan.skipped), hidden)), hidden
 
+    def search(
+        self, query: str, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
+    ) -> Answer:
+        """Return the best matches of a description; the same as `imgsearch query`. Models are loaded once.
+
+        Raises:
+            UsageError, StoreError, PolicyError: see `index_store.queries.ask.Searcher.ask`.
+        """
+        return self._searcher.ask(query, k=k, pool=pool, min_score=min_score)
+
+    @once
+    def _searcher(self) -> Searcher:
+        return Searcher(self.store, encoder=self.encoder, policy_file=self.policy_file)
+
     def forget(self, paths: Sequence[str]) -> int:
         """Drop the photos at or below absolute `paths`, whatever encoder they were embedded with, and the roots there.
 
@@ -142,7 +163,7 @@ class Library:
         return [(path, root) for path in paths for root in roots if root != path and lies_below(path, root)]
 
     def check(self, *, repair: bool = False, deep: bool = False) -> tuple[list[Finding], int]:
-        """Return what is wrong with the store, and how many problems were mended; `deep` reads every photo's file.
+        """Return what is wrong with the store, and how many problems were repaired; `deep` reads every photo's file.
 
         Raises:
             StoreError: there is no such store, or it cannot be read at all.
@@ -160,7 +181,7 @@ class Library:
     def give_space_back(self) -> None:
         """Give the space of deleted photos back to the disk where it is much.
 
-        What is open of the store in this process does not notice: it is the last thing to do before a process ends.
+        What this process has opened of the store does not notice it: call it last, before the process ends.
 
         Raises:
             StoreError: the store cannot be written.
@@ -212,7 +233,7 @@ class Library:
         return self._open(read_only=True).decisions()
 
     def status(self) -> StoreStatus:
-        """Tell what the store holds and which models it is used with.
+        """Return what the store holds and which models it is used with.
 
         Raises:
             StoreError: there is no such store, or it cannot be read.
@@ -246,7 +267,7 @@ class Library:
         release of it, or the one that the store was built with.
 
         Raises:
-            StoreError: the photos would silently go into a second collection.
+            StoreError: the photos would go into a second collection unnoticed.
         """
         shipped = encoder_card()
         there = encoders_in(self.place) if self.encoder is None else []
@@ -269,9 +290,12 @@ class Library:
         """Whether a store's photos have to be embedded again: its encoder came with another version."""
         return self.encoder is None and shipped_before(store.manifest.encoder)
 
-    def _writing(self, *, make: bool = False) -> AbstractContextManager[None]:
+    @contextmanager
+    def _writing(self, *, make: bool = False) -> Iterator[None]:
         # a server orders its writers itself, row by row
-        return nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make)
+        with nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make):
+            yield
+        vars(self).pop("_searcher", None)  # the store may have another encoder now
 
     def _open(self, *, read_only: bool = False) -> ImageStore:
         named = self.encoder and encoder_card(self.encoder).name
@@ -281,9 +305,9 @@ class Library:
 def _chosen_places(
     places: Sequence[Place], roots: Sequence[IndexedRoot], store: str
 ) -> tuple[list[Place], list[Skipped]]:
-    """Return the places of a run, and the roots that are not looked at since they are not this user's.
+    """Return the places of a run, and the roots that are skipped since another user or machine indexed them.
 
-    What a store merely names must not decide what is read, and sent to a server: only who indexed a root refreshes it.
+    A root that a store merely names must not be read and sent to a server: only who indexed a root refreshes it.
     """
     own = [root for root in roots if root.trusted]
     foreign = [] if places else [Skipped(root.path, _FOREIGN) for root in roots if not root.trusted]

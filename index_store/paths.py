@@ -1,4 +1,4 @@
-"""Where things lie by default, in the user's data and cache directories, and what places are called in messages."""
+"""Default places in the user's data and cache directories, and how messages show a place."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def default_store() -> str:
     return os.path.join(folder, "store")
 
 
-def named_store(store: str | None) -> str:
+def named_store(store: str | os.PathLike[str] | None) -> str:
     """Return the store that a caller named, `~` being the home folder, or the default one."""
-    return expanded(store) if store else default_store()
+    name = os.fspath(store) if store is not None else ""
+    return expanded(name) if name else default_store()
 
 
 def expanded(place: str) -> str:
@@ -44,7 +45,7 @@ def expanded(place: str) -> str:
 
 
 def is_url(store: str) -> bool:
-    """Tell whether a store is a Chroma server and no folder."""
+    """Return whether a store is a Chroma server, and not a folder."""
     return store.startswith(("http://", "https://"))
 
 
@@ -76,12 +77,12 @@ def is_there(path: str, *, follow_links: bool = True) -> bool:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again; where the user has no home, it cannot be made."""
+    """Return the folder for files that can be made again; where the user has no home, it cannot be created."""
     return Path(os.path.abspath(platformdirs.user_cache_dir("imgsearch", appauthor=False)))
 
 
 def prepare_home() -> None:
-    """Give a process without a home folder (no HOME, no entry among the users) one that is not there.
+    """Give a process without a home folder (no HOME, no entry among the users) a home that does not exist.
 
     An empty HOME counts as none: `~` would be the root folder of the machine.
     """
@@ -96,5 +97,5 @@ def _lies_in_no_home(folder: str) -> bool:
 
 
 def lies_below(image_id: str, folder: str) -> bool:
-    """Tell whether a path is `folder` itself or lies inside it; both absolute."""
+    """Return whether a path is `folder` itself or lies inside it; both absolute."""
     return image_id == folder or image_id.startswith(folder.rstrip(os.sep) + os.sep)

@@ -13,7 +13,7 @@ from index_store.records import FindOptions
 
 
 class Standing(Enum):
-    """Whether the roots above a path take it in; `UNREACHED`: hidden files, rubbish, links that are not followed."""
+    """Whether the roots above a path take it in. `UNREACHED`: hidden ones, rubbish, and links that are not followed."""
 
     TAKEN = auto()
     EXCLUDED = auto()

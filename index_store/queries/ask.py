@@ -26,7 +26,7 @@ from index_store.encoders.encoder_models import RERANKER, find_companion
 from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.errors import PolicyError, UsageError
 from index_store.once import once
-from index_store.paths import cache_folder, named_store
+from index_store.paths import cache_folder, is_there, named_store
 from index_store.queries.text_cache import TextCache
 from index_store.records import Answer, Candidate, Match
 
@@ -41,7 +41,7 @@ _LOG = logging.getLogger(__name__)
 DEFAULT_K = 10
 DEFAULT_POOL = 100
 _WITHHELD_DIGITS = 2
-"""How finely a threshold tells the score of a withheld photo."""
+"""Decimals of the score of a withheld photo that a threshold can reveal."""
 
 MAX_K = 10_000
 """The most matches, and the largest pool, that one query may ask for."""
@@ -55,7 +55,7 @@ class Searcher:
 
     def __init__(
         self,
-        store: str | None = None,
+        store: str | os.PathLike[str] | None = None,
         *,
         encoder: str | None = None,
         policy_file: Path | None = None,
@@ -63,7 +63,7 @@ class Searcher:
     ) -> None:
         """Name the store, by default the user's own, and the encoder, by default the one that the store was built with.
 
-        `policy_file` is the compliance policy, by default the one that ships; `withhold=False` lets everything through.
+        `policy_file` is the compliance policy, by default the one that ships; `withhold=False` shows everything.
 
         Raises:
             PolicyError: the policy is broken, or it is mandatory and was to be switched off.
@@ -157,13 +157,13 @@ class Searcher:
         """
         if "store" in self.__dict__ or self._card.name != self._shipped_card.name:
             return load_text_encoder()
-        with ThreadPoolExecutor(1, thread_name_prefix="encoder") as aside:
-            opening = aside.submit(load_text_encoder)
+        with ThreadPoolExecutor(1, thread_name_prefix="encoder") as thread:
+            opening = thread.submit(load_text_encoder)
             self.store  # noqa: B018 - opened and kept
             return opening.result()
 
     def _embed(self, text: str) -> Embedding:
-        """Return the embedding of a text by the store's encoder, from the cache beside the index where it is there."""
+        """Return the embedding of a text by the store's encoder, from the cache where it is known."""
         manifest = self.store.manifest
         fresh = "encoder" not in self.__dict__
         known = self._cache.get(manifest.encoder, text, manifest.dimension) if fresh else None
@@ -187,7 +187,7 @@ class Searcher:
 
     @once
     def reranker(self) -> Scorer:
-        """What turns a pair into a score in [0, 1]: the encoder's regressor, or the cosine where it has none."""
+        """The model that scores a pair in [0, 1]: the encoder's regressor, or the cosine where it has none."""
         from index_store.reranker.cosine import load_scorer
 
         return load_scorer(self.store.manifest.encoder, self._reranker_folder)
@@ -216,7 +216,7 @@ class Searcher:
 
     @once
     def _showing(self) -> ShowingRule:
-        """What decides which photos are shown."""
+        """The rule that decides which photos are shown."""
         return ShowingRule(self.policy, self._store_card, self._encoder)
 
     @once
@@ -229,16 +229,23 @@ def _match(rank: int, score: float, candidate: Candidate, photo: StoredPhoto | N
     """Return a row of the answer; without `photo` the notice stands in its place."""
     if photo is None:
         return Match(rank, score, candidate.similarity, None, None, None)
-    there = next(filter(os.path.lexists, photo.paths), None)
+    there = next(filter(_may_be_there, photo.paths), None)
     shown = there or photo.image_id
     copies = tuple(path for path in photo.paths if path != shown)
     return Match(rank, score, candidate.similarity, shown, photo.width, photo.height, copies, there is None)
 
 
+def _may_be_there(path: str) -> bool:
+    try:
+        return is_there(path, follow_links=False)
+    except OSError:  # a folder above may not be entered: nobody knows
+        return True
+
+
 def search(
     query: str,
     *,
-    store: str | None = None,
+    store: str | os.PathLike[str] | None = None,
     k: int = DEFAULT_K,
     pool: int = DEFAULT_POOL,
     min_score: float | None = None,
@@ -263,12 +270,12 @@ def rank(
 def _reaching(matches: Sequence[Match], least: float) -> list[Match]:
     """Return the matches with a score of at least `least`, with their ranks; withheld ones keep nothing else.
 
-    A withheld photo's score is rounded first: asked for with one threshold after the other, it would come out to the
-    last digit, and the scores for many texts tell an embedding.
+    A withheld photo's score is rounded first: asked for with one threshold after the other, it would be known to
+    the last digit, and the scores for many texts reveal an embedding.
     """
     kept = [m for m in matches if (round(m.score, _WITHHELD_DIGITS) if m.withheld else m.score) >= least]
-    told = (replace(match, score=0.0, similarity=0.0) if match.withheld else match for match in kept)
-    return [replace(match, rank=rank) for rank, match in enumerate(told, start=1)]
+    shown = (replace(match, score=0.0, similarity=0.0) if match.withheld else match for match in kept)
+    return [replace(match, rank=rank) for rank, match in enumerate(shown, start=1)]
 
 
 def _nothing_found(nearest: Sequence[Match], least: float, place: str) -> str:

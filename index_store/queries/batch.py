@@ -15,7 +15,7 @@ from index_store.errors import UsageError
 from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
 from index_store.records import Answer
 
-_SIDE_BY_SIDE = 4
+_AT_ONCE = 4
 """Queries that are answered at the same time: more brought little on two cores."""
 
 MAX_LINE_BYTES = 1 << 17
@@ -73,7 +73,7 @@ def answer_lines(
     A line is a text, or a JSON object with `query` and perhaps `k`, `pool` and `min_score`. Models are loaded once.
     Only a line's own mistakes become errors; what concerns all queries, such as a missing store, is raised.
     """
-    waiting: Queue[Future[Answer | BatchError] | None] = Queue(2 * _SIDE_BY_SIDE)
+    waiting: Queue[Future[Answer | BatchError] | None] = Queue(2 * _AT_ONCE)
 
     def answer(number: int, line: str | bytes) -> Answer | BatchError:
         try:
@@ -89,12 +89,12 @@ def answer_lines(
                 if line.strip():
                     waiting.put(pool.submit(answer, number, line))
             waiting.put(None)
-        except BaseException as error:  # whoever takes the answers shall meet it
+        except BaseException as error:  # raised where the answers are read
             failed: Future[Answer | BatchError] = Future()
             failed.set_exception(error)
             waiting.put(failed)
 
-    pool = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="queries")
+    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="queries")
     try:
         Thread(target=read, args=(pool,), daemon=True).start()
         while (future := waiting.get()) is not None:

@@ -1,8 +1,8 @@
 """Remember the embeddings of texts, so that a repeated query needs no text encoder.
 
-A small SQLite file in the user's cache folder, never in a store, which may be somebody else's. What people look for is
-nobody's business, and an embedding says nearly as much as its text: each is stored under a key that is derived from the
-text, and masked with another one. Who has the file, and not the text, can only try texts, at about a hundred a second.
+A small SQLite file in the user's cache folder, never in a store, which may be somebody else's. Queries are private,
+and an embedding reveals nearly as much as its text: each is stored under a key that is derived from the text, and
+masked with another one. Whoever has the file, and not the text, can only guess texts, at about a hundred a second.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class TextCache:
         return None
 
     def put(self, encoder: str, text: str, embedding: NDArray[np.float32]) -> None:
-        """Remember an embedding; when the cache is full a tenth of it makes room."""
+        """Remember an embedding; when the cache is full, a tenth of it is deleted first."""
         with suppress(sqlite3.Error, OSError):
             self._make()
             with self._opened() as connection, connection:
@@ -63,8 +63,8 @@ class TextCache:
                 count = connection.execute("SELECT COUNT(*) FROM texts").fetchone()[0]
                 if count >= self._max_texts:
                     # keys are hashes, so the first tenth by key is a random one
-                    doomed = max(1, self._max_texts // 10)
-                    connection.execute("DELETE FROM texts WHERE key IN (SELECT key FROM texts LIMIT ?)", (doomed,))
+                    surplus = max(1, self._max_texts // 10)
+                    connection.execute("DELETE FROM texts WHERE key IN (SELECT key FROM texts LIMIT ?)", (surplus,))
                 key, masking = _derive(encoder, text, _salt(connection, make=True))
                 stored = _masked(embedding.astype("<f4").tobytes(), masking)
                 connection.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (key, stored))

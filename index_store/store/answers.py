@@ -1,6 +1,6 @@
-"""Take apart what Chroma answers, and refuse what has another shape than was asked for: servers may send anything.
+"""Parse what Chroma answers, and refuse what has another shape than was asked for: servers may send anything.
 
-All of it raises ValueError, which `chroma_client.translated` turns into an error of the store.
+All functions raise ValueError, which `client.translated` turns into a StoreError.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from index_store.records import Candidate
 
 AnsweredRow = tuple[str, Mapping[str, Any]]
-"""The id of a row and what is kept with it."""
+"""The id of a row and its metadata."""
 
 Answered = Mapping[str, Any]
 
 
 def rows_in(answer: Answered) -> list[AnsweredRow]:
-    """Return id and metadata of each row; a row of somebody else's may have none.
+    """Return id and metadata of each row; a row of another program may have none.
 
     Raises:
-        ValueError: it is no such answer.
+        ValueError: the answer has another shape.
     """
     rows = list(zip(answer["ids"], answer["metadatas"] or [], strict=True))
     if not all(isinstance(row_id, str) and (row is None or isinstance(row, Mapping)) for row_id, row in rows):
@@ -44,7 +44,7 @@ def candidates_in(answer: Answered, dimension: int) -> list[Candidate]:
     vectors = _vectors((answer["embeddings"] or [[]])[0], len(names), dimension)
     distances = [float(distance) for distance in (answer["distances"] or [[]])[0]]
     if not all(map(math.isfinite, distances)):
-        raise ValueError("distances that are no numbers")
+        raise ValueError("distances that are not numbers")
     return [
         Candidate(name, 1.0 - distance, vector)
         for name, distance, vector in zip(names, distances, vectors, strict=True)

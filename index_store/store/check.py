@@ -1,16 +1,15 @@
-"""Verify a store, its files and its rows, and mend what can be mended: the next index run embeds what was dropped."""
+"""Check a store, its files and its rows, and repair what can be repaired: the next run embeds what was dropped."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from index_store.errors import PhotoError
-from index_store.paths import lies_below
+from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
+from index_store.paths import is_there, lies_below
 from index_store.photos.hashing import hash_file
 from index_store.records import PhotoFile, StoredPhoto
 from index_store.store.database import DAMAGED_ADVICE, compact, integrity_problems
@@ -26,7 +25,7 @@ OWN_SAMPLE = 200
 """Rows that must be found by their own embedding: an index that lost rows loses them in runs, not singly."""
 
 LEAST_RECALL = 0.97
-"""A share of the true pools below this, over a sample, is told; a sound store of 100,000 photos has .996."""
+"""A share of the true pools below this, over a sample, is reported; a sound store of 100,000 photos has .996."""
 
 _PAGE = 2_000
 
@@ -121,7 +120,7 @@ def give_space_back(place: str) -> None:
 
 
 def repair_files(place: str) -> int:
-    """Mend the vectors of a store on disk as far as possible, and return how many rows were dropped.
+    """Repair the vectors of a store on disk as far as possible, and return how many rows were dropped.
 
     The caller holds the writer's lock.
 
@@ -134,7 +133,7 @@ def repair_files(place: str) -> int:
 
 
 def repair_store(store: ImageStore, findings: Sequence[Finding]) -> int:
-    """Drop the files and rows of the findings that can be mended, and return how many findings that were."""
+    """Drop the files and rows of the findings that can be repaired, and return how many findings that were."""
     mendable = [finding for finding in findings if finding.mendable]
     losses: dict[str, list[str]] = {}
     for finding in mendable:
@@ -150,21 +149,29 @@ def _check_files(photo: StoredPhoto, roots: Sequence[str], *, deep: bool) -> lis
     found = []
     for file in photo.files:
         path = file.image_id
-        if not os.path.lexists(path):
-            # a root that is not there may only be unmounted, and its rows are worth keeping
-            root_is_there = any(os.path.exists(root) for root in roots if lies_below(path, root))
-            problem = "the file is gone" if root_is_there else "the file's root is not there"
-            found.append(Finding(photo.content_hash, path, problem, root_is_there, path if root_is_there else None))
-        elif deep and (changed := _changed(file)):
-            found.append(Finding(photo.content_hash, path, changed, True, path))
+        try:
+            problem, lost = _file_problem(file, roots, deep=deep)
+        except (OSError, PhotoUnreadableError) as error:  # nobody knows what the file holds: its row stays
+            problem, lost = os_reason(error) if isinstance(error, OSError) else str(error), False
+        if problem:
+            found.append(Finding(photo.content_hash, path, problem, lost, path if lost else None))
     return found
 
 
-def _changed(file: PhotoFile) -> str | None:
+def _file_problem(file: PhotoFile, roots: Sequence[str], *, deep: bool) -> tuple[str, bool]:
+    """Return what is wrong with a file, "" for nothing, and whether it no longer belongs to its row."""
+    path = file.image_id
+    if not is_there(path, follow_links=False):
+        # a root that is not there may only be unmounted, and its rows are worth keeping
+        root_is_there = any(is_there(root) for root in roots if lies_below(path, root))
+        return ("the file is gone", True) if root_is_there else ("the file's root is not there", False)
     try:
-        return None if hash_file(file.image_id) == file.content_hash else "holds another picture than was indexed"
+        same = not deep or hash_file(path) == file.content_hash
+    except PhotoUnreadableError:
+        raise
     except PhotoError as error:
-        return str(error)
+        return str(error), True
+    return ("", False) if same else ("holds another picture than was indexed", True)
 
 
 def _vector_problem(embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None, dimension: int) -> str | None:

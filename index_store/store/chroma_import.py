@@ -1,8 +1,8 @@
 """Import chromadb with settings of our own: no `.env` file and no environment variable decides what Chroma does.
 
 Chroma builds its settings while it is imported, and by default reads them from `.env` in the working directory and from
-variables such as `ENVIRONMENT` or `MIGRATIONS`. Neither is ours: a broken file would stop every command, a named pipe
-would hang it, and a hostile one could name modules to import and addresses to report to.
+variables such as `ENVIRONMENT` or `MIGRATIONS`, which are meant for other programs: a broken file would stop every
+command, a named pipe would block it, and a hostile one could name modules to import and addresses to report to.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings
 
 @contextmanager
 def _built_from_defaults() -> Iterator[None]:
-    """Build Chroma's settings from their defaults meanwhile; those of other libraries are built as ever."""
+    """Build Chroma's settings from their defaults in this block; those of other libraries are built as usual."""
     original = BaseSettings.__init__
 
     def from_defaults(self: BaseSettings, *args: Any, **values: Any) -> None:

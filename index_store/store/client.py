@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from index_store.errors import StoreError
-from index_store.paths import is_url, shown_place
+from index_store.errors import StoreError, os_reason
+from index_store.paths import is_there, is_url, shown_place
 from index_store.store.chroma_import import ChromaError, chromadb, own_settings
 from index_store.store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
 from index_store.store.reading_copy import can_be_written, reading_copy
@@ -25,15 +27,30 @@ _OLD_TEXT_CACHE = "texts.sqlite3"
 """What earlier versions kept in the store: embeddings of queries, which say nearly as much as the queries."""
 
 
+_Item = TypeVar("_Item")
+
+
 def store_exists(place: str) -> bool:
-    """Tell whether a folder holds a Chroma database; a server is taken to be there until it fails."""
-    return is_url(place) or os.path.isfile(os.path.join(place, DATABASE_FILE))
+    """Return whether a folder holds a Chroma database; a server is assumed to be there until it fails.
+
+    Raises:
+        StoreError: the folder may not be entered, so nobody knows.
+    """
+    if is_url(place):
+        return True
+    path = os.path.join(place, DATABASE_FILE)
+    try:
+        return is_there(path) and os.path.isfile(path)
+    except ValueError:  # a zero byte, which no name can hold
+        return False
+    except OSError as error:
+        raise StoreError(f"{place}: cannot be read: {os_reason(error)}") from error
 
 
 def refuse_other_addresses(place: str) -> None:
     """Raise StoreError for a name that Chroma cannot take, before a folder is made of it.
 
-    A misspelt address of a server is not taken for the name of a folder.
+    A misspelt address of a server is not mistaken for the name of a folder.
     """
     try:
         if not place or "\0" in place:
@@ -51,7 +68,7 @@ def refuse_other_addresses(place: str) -> None:
 def make_folder(place: str) -> None:
     """Make the folder of a new store, for its owner alone; raise StoreError where that is not possible.
 
-    A folder with other files in it is none: its files would be taken for parts of the store.
+    A folder with other files in it is refused: its files would be mistaken for parts of the store.
     """
     try:
         if not os.path.lexists(place):
@@ -60,7 +77,7 @@ def make_folder(place: str) -> None:
                 os.mkdir(place, 0o700)
         others = [name for name in os.listdir(place) if not name.startswith(".writer.")]
     except OSError as error:
-        raise StoreError(f"{place}: the store cannot be made: {(error.strerror or str(error)).lower()}") from error
+        raise StoreError(f"{place}: the store cannot be made: {os_reason(error)}") from error
     if others and not store_exists(place):
         raise StoreError(f"{place}: holds other files and is no store; name an empty or new folder with --store")
 
@@ -94,13 +111,13 @@ def connect(place: str, *, read_only: bool = False) -> ClientAPI:
 
 
 def open_folder(place: str) -> ClientAPI:
-    """Open the Chroma database in a folder without a look at it first; callers use `connect`."""
-    # a relative name such as "file:photos" would be taken for an address by SQLite
+    """Open the Chroma database in a folder without checking it first; callers use `connect`."""
+    # SQLite would read a relative name such as "file:photos" as an address
     return chromadb.PersistentClient(os.path.abspath(place), settings=own_settings())
 
 
 def _keep_private(place: str) -> None:
-    """Take from others what Chroma lets them read, in a store whose folder is its owner's alone."""
+    """Make the files private that Chroma leaves readable, in a store whose folder is its owner's alone."""
     with suppress(OSError):
         os.unlink(os.path.join(place, _OLD_TEXT_CACHE))
     with suppress(OSError):  # the folder keeps them out already
@@ -114,15 +131,21 @@ def _keep_private(place: str) -> None:
 
 
 def batch_size(client: ClientAPI) -> int:
-    """Return how many rows the store takes at once; a server's word for it is not believed beyond reason."""
+    """Return how many rows the store takes at once; what a server says is kept within bounds."""
     try:
         return min(max(int(client.get_max_batch_size()), 1), _MOST_ROWS_AT_ONCE)
     except (TypeError, ValueError, OverflowError):
         return _MOST_ROWS_AT_ONCE
 
 
+def batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    """Yield the items in order, at most `size` at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
 class translated:  # noqa: N801  (reads as a word in a with statement)
-    """Turn what Chroma raises into a StoreError that names the store."""
+    """Turn the errors of Chroma into a StoreError that names the store."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -137,7 +160,7 @@ class translated:  # noqa: N801  (reads as a word in a with statement)
         if isinstance(error, KeyError | AttributeError | TypeError | IndexError):
             reason = f"it does not answer as a Chroma server does ({type(error).__name__}: {reason})"
         raise StoreError(
-            f"{shown_place(self._place)}: the store failed: {reason}{_advice(reason, self._place)}"
+            f"{shown_place(self._place)}: the store failed: {reason}{_advice(error, reason, self._place)}"
         ) from error
 
 
@@ -150,8 +173,10 @@ def _is_of_chroma(error: BaseException, place: str) -> bool:
     )
 
 
-def _advice(reason: str, place: str) -> str:
-    """Return what can be done about a failure, as far as Chroma's words tell what it is."""
+def _advice(error: BaseException, reason: str, place: str) -> str:
+    """Return what can be done about a failure, as far as Chroma's message shows what it is."""
+    if _lacks_handles(error, reason):
+        return "; too many files are open: ask for fewer --jobs, or raise the limit with 'ulimit -n'"
     if is_url(place):
         return ""
     if _is_full(place) or "(code: 13)" in reason:
@@ -163,6 +188,21 @@ def _advice(reason: str, place: str) -> str:
     if "(code: 5)" in reason:
         return "; another process is writing to it: try again"
     return ""
+
+
+def _lacks_handles(error: BaseException, reason: str) -> bool:
+    """Whether the limit of open files was reached; SQLite only says that it cannot open its file (code 14)."""
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return True
+    if "Too many open files" in reason or "os error 24" in reason:
+        return True
+    if "(code: 14)" not in reason:
+        return False
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as failure:
+        return failure.errno in {errno.EMFILE, errno.ENFILE}
+    return False
 
 
 def _is_full(place: str) -> bool:

@@ -1,4 +1,4 @@
-"""Look at the SQLite database of a store on disk without Chroma: whether it is sound, and how large its parts are."""
+"""Check the SQLite database of a store on disk without Chroma, and give unused space in it back to the disk."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from urllib.parse import quote
 
-from index_store.errors import StoreError
+from index_store.errors import StoreError, os_reason
 
 DATABASE_FILE = "chroma.sqlite3"
 
 DAMAGED_ADVICE = (
-    "the database is damaged: bring chroma.sqlite3 and the folders beside it back from a backup, or move the store "
+    "the database is damaged: restore chroma.sqlite3 and the folders next to it from a backup, or move the store "
     "away and run 'imgsearch index FOLDER'"
 )
 
@@ -54,7 +54,7 @@ def refuse_damaged(place: str) -> None:
             return
         raise StoreError(f"{place}: {' '.join(str(error).split())}; {DAMAGED_ADVICE}") from error
     except OSError as error:
-        raise StoreError(f"{place}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise StoreError(f"{place}: cannot be read: {os_reason(error)}") from error
     if newest == _NEWEST_MIGRATIONS and not tables >= _TABLES:  # with fewer, Chroma goes on where it was interrupted
         missing = ", ".join(sorted(_TABLES - tables))
         raise StoreError(f"{place}: its database lacks {missing}; {DAMAGED_ADVICE}")

@@ -1,7 +1,7 @@
 """ImageStore: photos and their embeddings in a ChromaDB, on disk or on a server.
 
-With `chroma_client.py` the only importer of chromadb. One collection for each encoder holds a row for each content; two
-small ones hold the indexed roots and the decisions by hand.
+One collection for each encoder holds a row for each content; two small ones hold the indexed roots and the decisions by
+hand.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,15 @@ from index_store.paths import is_url, shown_place
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
 from index_store.store.answers import AnsweredRow, candidates_in, rows_in, vectors_in, whole_number
 from index_store.store.chroma_import import NotFoundError
-from index_store.store.client import batch_size, connect, make_folder, refuse_other_addresses, store_exists, translated
+from index_store.store.client import (
+    batch_size,
+    batches,
+    connect,
+    make_folder,
+    refuse_other_addresses,
+    store_exists,
+    translated,
+)
 from index_store.store.manifest import Manifest
 from index_store.store.naming import Naming, kept
 from index_store.store.rows import (
@@ -56,13 +64,13 @@ HNSW: CreateHNSWConfiguration = {
     "ef_search": 400,
     "sync_threshold": 1000,
 }
-"""How Chroma's approximate search is built; `ef_search` is raised for pools that are larger, and by `tune`."""
+"""How Chroma's approximate search is built; `tune` raises `ef_search` for large stores."""
 
 _TUNED_FOR = 100_000
-"""Up to so many photos `ef_search` as above finds .996 of the true pool of 100."""
+"""Up to this many photos `ef_search` as above finds .996 of the true pool of 100."""
 
 _GROWTH = 0.4
-"""What `ef_search` grows with, as a power of the photos, to find .996 of a million too; 400 would find .959 there."""
+"""`ef_search` grows with this power of the number of photos, to find .996 of a million too; 400 would find .959."""
 
 MAX_POOL = 10_000
 """The most candidates that one query may ask for."""
@@ -70,9 +78,7 @@ MAX_POOL = 10_000
 _ROOTS = "imgsearch-roots"
 _DECISIONS = "imgsearch-decisions"
 _PAGE = 20_000
-"""Rows read at once: Chroma counts off the rows before a page again for each page, and fails on more than 32,766."""
-
-_Item = TypeVar("_Item")
+"""Rows read at once: offset paging is linear in the offset, and Chroma fails on more than 32,766."""
 
 
 class ImageStore:
@@ -106,7 +112,7 @@ class ImageStore:
         return _by_path(self._photos_where({WITHHELD_UP_TO: {"$gte": threshold}}))
 
     def outdated_verdicts(self, rule: str, policy: str) -> list[StoredPhoto]:
-        """Return the photos, sorted by path, that another rule or another policy judged, and nobody by hand."""
+        """Return the photos, sorted by path, that another rule or policy judged, and that nobody decided by hand."""
         others = {"$and": [{JUDGED_BY: {"$ne": judged_by(rule, policy)}}, {JUDGED_BY: {"$ne": BY_HAND}}]}
         return _by_path(self._photos_where(others))
 
@@ -165,7 +171,7 @@ class ImageStore:
 
     def _rows_of(self, contents: Sequence[str], field: Literal["embeddings", "metadatas"]) -> Iterator[GetResult]:
         """Yield the ids and one field of those of the contents that are stored, a batch at a time."""
-        for batch in _batches(contents, self._batch_size()):
+        for batch in batches(contents, self._batch_size()):
             with translated(self.place):
                 page = self._collection.get(ids=list(batch), include=[field])
             yield page
@@ -182,19 +188,18 @@ class ImageStore:
                 f"the store holds vectors of {self.manifest.dimension}; nothing was written"
             )
         with translated(self.place):
-            for start in range(0, len(photos), self._batch_size()):
-                part = slice(start, start + self._batch_size())
+            for rows in batches(range(len(photos)), self._batch_size()):
                 # upsert, since Chroma's add passes over ids that it already knows
                 self._collection.upsert(
-                    ids=[photo.content_hash for photo in photos[part]],
-                    embeddings=embeddings[part],
-                    metadatas=[photo_row(photo, self._naming) for photo in photos[part]],
+                    ids=[photos[row].content_hash for row in rows],
+                    embeddings=embeddings[list(rows)],
+                    metadatas=[photo_row(photos[row], self._naming) for row in rows],
                 )
 
     def update(self, photos: Sequence[StoredPhoto]) -> None:
         """Write what is known of photos that are stored already, leaving their embeddings as they are."""
         with translated(self.place):
-            for batch in _batches(photos, self._batch_size()):
+            for batch in batches(photos, self._batch_size()):
                 self._collection.update(
                     ids=[photo.content_hash for photo in batch],
                     metadatas=[self._whole_row(photo) for photo in batch],
@@ -207,7 +212,7 @@ class ImageStore:
     def delete(self, contents: Sequence[str]) -> None:
         """Forget contents with all their files; unknown ones are no error."""
         with translated(self.place):
-            for batch in _batches(contents, self._batch_size()):
+            for batch in batches(contents, self._batch_size()):
                 self._collection.delete(ids=list(batch))
 
     def drop_paths(self, losses: Mapping[str, Iterable[str]]) -> None:
@@ -256,10 +261,10 @@ class ImageStore:
         return list(self._log)
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
-        """Write decisions behind those that are there; none is ever changed or deleted."""
+        """Append decisions to the log; none is ever changed or deleted."""
         with translated(self.place):
             collection = self._client.get_or_create_collection(_DECISIONS, embedding_function=None)
-            for batch in _batches(decisions, self._batch_size()):
+            for batch in batches(decisions, self._batch_size()):
                 collection.add(
                     ids=[str(uuid.uuid4()) for _ in batch],
                     embeddings=np.ones((len(batch), 1), dtype=np.float32),
@@ -288,7 +293,7 @@ class ImageStore:
         rows = [root_row(root, _this_host(), "") for root in roots]
         with translated(self.place):
             collection = self._client.get_or_create_collection(_ROOTS, embedding_function=None)
-            for batch in _batches(list(zip(roots, rows, strict=True)), self._batch_size()):
+            for batch in batches(list(zip(roots, rows, strict=True)), self._batch_size()):
                 collection.upsert(
                     ids=[_root_id(root) for root, _ in batch],
                     embeddings=np.ones((len(batch), 1), dtype=np.float32),  # a row without a vector is refused
@@ -303,7 +308,7 @@ class ImageStore:
                 collection.delete(ids=[_root_id(root) for root in roots])
 
     def name_roots(self, names: Mapping[str, str]) -> None:
-        """Know roots of this machine by names, name -> absolute path, besides those that the store remembers."""
+        """Add names of roots on this machine, name -> absolute path, to those that the store remembers."""
         self._naming = Naming({root.name: root.path for root in self.roots() if root.name} | dict(names))
 
     def _small_collection(self, name: str) -> Collection | None:
@@ -330,7 +335,7 @@ class ImageStore:
             self._client.delete_collection(_collection_name(self.manifest.encoder))
 
     def tune(self) -> None:
-        """Have the store searched as widely as its size needs, by the processes that open it from now on."""
+        """Set how widely the store is searched by its size, for the processes that open it from now on."""
         with translated(self.place):
             rows = whole_number(self._collection.count())
             wanted = round(HNSW["ef_search"] * max(1.0, rows / _TUNED_FOR) ** _GROWTH)
@@ -357,9 +362,9 @@ def open_store(
         StoreError: there is no store, it is something else, it is newer than this program, or lacks that collection.
     """
     refuse_other_addresses(place)
-    if not is_url(place) and not os.path.isdir(place):
-        raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
     if not store_exists(place):
+        if not os.path.isdir(place):
+            raise StoreError(f"{place}: there is no store; make one with 'imgsearch index FOLDER'")
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
     client = connect(place, read_only=read_only)
     place = shown_place(place)
@@ -370,7 +375,7 @@ def open_store(
     if name is None and len(manifests) == 1:
         name = next(iter(manifests))
     if name is None:
-        raise StoreError(f"{place}: holds several encoders ({', '.join(sorted(manifests))}); name one with --encoder")
+        raise StoreError(f"{place}: holds several encoders ({_listed(manifests)}); name one with --encoder")
     if name not in manifests:
         raise StoreError(
             f"{place}: was built with the encoder {_listed(manifests)}, not with {name}; "
@@ -452,8 +457,3 @@ def _listed(manifests: Mapping[str, Manifest]) -> str:
 
 def _this_host() -> str:
     return socket.gethostname()
-
-
-def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from filelock import FileLock, Timeout
 
-from index_store.errors import StoreError
+from index_store.errors import StoreError, os_reason
 from index_store.store.client import make_folder, refuse_other_addresses
 
 _LOCK_FILE = ".writer.lock"
@@ -40,11 +40,11 @@ def writing(store: str, *, wait: bool = False, make: bool = False) -> Iterator[N
     try:
         lock.acquire()
     except Timeout as error:
-        raise StoreError(f"{store}: is being written by {_holder(store)}; try again later, or say --wait") from error
+        raise StoreError(f"{store}: is being written by {_holder(store)}; try again later, or use --wait") from error
     except OSError as error:
         raise _cannot_write(store, error) from error
     try:
-        _introduce(store)
+        _record_holder(store)
         yield
     finally:
         lock.release()
@@ -53,16 +53,16 @@ def writing(store: str, *, wait: bool = False, make: bool = False) -> Iterator[N
 def _lock(path: str, *, wait: bool) -> FileLock:
     with suppress(OSError):
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise StoreError(f"{path}: is no plain file, and a lock must be one; remove it")
+            raise StoreError(f"{path}: is no regular file, and a lock must be one; remove it")
     return FileLock(path, timeout=-1 if wait else 0, mode=0o600)
 
 
 def _cannot_write(store: str, error: OSError) -> StoreError:
-    return StoreError(f"{store}: cannot be written: {(error.strerror or str(error)).lower()}")
+    return StoreError(f"{store}: cannot be written: {os_reason(error)}")
 
 
-def _introduce(store: str) -> None:
-    """Say who holds the lock, in a new file: what lies there under that name may be a link to somewhere else."""
+def _record_holder(store: str) -> None:
+    """Write who holds the lock into a new file: an existing one of that name may be a link to somewhere else."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     holder = {"process": os.getpid(), "host": socket.gethostname(), "since": now}
     path = os.path.join(store, _HOLDER_FILE)

@@ -1,4 +1,4 @@
-"""What a collection was built with, as it is written beside the vectors and checked each time a store is opened."""
+"""What a collection was built with, which is stored with the vectors and checked each time a store is opened."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Manifest:
 
     @staticmethod
     def is_in(metadata: Mapping[str, object] | None) -> bool:
-        """Tell whether a collection with this metadata was written by this program."""
+        """Return whether a collection with this metadata was written by this program."""
         return metadata is not None and f"{_PREFIX}schema" in metadata
 
     @staticmethod

@@ -12,18 +12,18 @@ import sqlite3
 import tempfile
 from contextlib import closing, suppress
 
-from index_store.errors import StoreError
+from index_store.errors import StoreError, os_reason
 from index_store.scratch import scratch_folder
 from index_store.store.database import DATABASE_FILE, reading
 
 _PREFIX = "imgsearch-reading-"
-_ROOM_TO_SPARE = 4_000_000
+_SPARE_BYTES = 4_000_000
 _COPIES: list[tempfile.TemporaryDirectory[str]] = []
-"""What is read from until the process ends."""
+"""Kept, and so readable, until the process ends."""
 
 
 def can_be_written(place: str) -> bool:
-    """Tell whether this process may write to the store in a folder."""
+    """Return whether this process may write to the store in a folder."""
     return os.access(place, os.W_OK | os.X_OK) and os.access(os.path.join(place, DATABASE_FILE), os.W_OK)
 
 
@@ -31,17 +31,17 @@ def reading_copy(place: str) -> str:
     """Return a temporary folder that shows the store in `place` as it is now; it goes away with this process.
 
     Raises:
-        StoreError: the store cannot be read, or no temporary folder has room for its database.
+        StoreError: the store cannot be read, or no temporary folder has enough space for its database.
     """
     source = os.path.join(place, DATABASE_FILE)
     try:
-        folder = _temporary_folder(os.path.getsize(source) + _ROOM_TO_SPARE, place)
+        folder = _temporary_folder(os.path.getsize(source) + _SPARE_BYTES, place)
         _copy_database(place, folder)
         for entry in os.scandir(place):
             if entry.is_dir(follow_symlinks=False):
                 os.symlink(os.path.abspath(entry.path), os.path.join(folder, entry.name))
     except OSError as error:
-        raise StoreError(f"{place}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise StoreError(f"{place}: cannot be read: {os_reason(error)}") from error
     return folder
 
 

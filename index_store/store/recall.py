@@ -13,10 +13,10 @@ SAMPLE = 50
 """Queries that are asked; the mean over them is good to about .01."""
 
 POOL = 100
-"""How many of the nearest are looked for: as many as `imgsearch query` reranks."""
+"""How many nearest photos each query asks for: as many as `imgsearch query` reranks."""
 
 _TEXT_LIKENESS = 0.4
-"""The cosine of a text and a photo that fits it well: queries come from afar, which is harder than from a photo."""
+"""The cosine of a text and a photo that fits it well; a query that far from all photos is harder than a photo."""
 
 _TIE = 1e-5
 
@@ -42,7 +42,7 @@ class TrueNeighbours:
         self._best = np.empty((len(queries), 0), dtype=np.float32)
 
     def add(self, embeddings: Rows) -> None:
-        """Look at a page of photos, unit rows of shape (n, dimension)."""
+        """Take in a page of photos, unit rows of shape (n, dimension)."""
         together = np.concatenate([self._best, self.queries @ embeddings.T], axis=1)
         if together.shape[1] > self._pool:
             together = np.partition(together, -self._pool, axis=1)[:, -self._pool :]

@@ -20,7 +20,7 @@ from index_store.store.naming import NAMED, Naming, kept, plain
 Row = dict[str, str | int | float | bool]
 
 WITHHELD_UP_TO, JUDGED_BY, COPIES = "withheld_up_to", "judged_by", "copies"
-"""The keys of a photo's row that can be asked for; `copies` is there only where more than one file has the content."""
+"""The keys of a photo's row that queries filter by; `copies` is there only where more than one file has the content."""
 
 _PHOTO = "photo"
 _CONTENT_HASH = re.compile(r"[0-9a-f]{8,64}")
@@ -68,7 +68,7 @@ def _file_entry(file: PhotoFile, naming: Naming) -> list[str | int]:
 
 
 def judged_by(rule: str, policy: str) -> str:
-    """Return what a row says about who judged its photo: a rule and a policy in one, or a person."""
+    """Return the value of a row that names who judged its photo: rule and policy in one text, or a person."""
     return BY_HAND if rule == BY_HAND else f"{rule} {policy}"
 
 
@@ -80,12 +80,7 @@ def stored_photo(content_hash: str, row: Mapping[str, Any], naming: Naming) -> S
     """
     try:
         facts = json.loads(row[_PHOTO])
-        files = tuple(
-            PhotoFile(
-                naming.image_id(_text(name)), _count(size), _number(mtime), content_hash, _count(inode), _number(ctime)
-            )
-            for name, size, mtime, inode, ctime in facts["files"]
-        )
+        files = tuple(_file(entry, content_hash, naming) for entry in facts["files"])
         verdict = Verdict(
             withheld=facts["withheld"] is not False,
             probability=_probability(facts["probability"]),
@@ -104,10 +99,10 @@ def stored_photo(content_hash: str, row: Mapping[str, Any], naming: Naming) -> S
             _text(facts["camera"]),
             _count(facts["pictures"]),
         )
+        if not files or not _CONTENT_HASH.fullmatch(content_hash):
+            raise ValueError("a row without files, or with an id that is no hash")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedRowError(f"row {content_hash[:64]!r} is damaged; 'imgsearch check --repair' drops it") from error
-    if not files or not _CONTENT_HASH.fullmatch(content_hash):
-        raise DamagedRowError(f"row {content_hash[:64]!r} is damaged; 'imgsearch check --repair' drops it")
     return photo if len(files) == 1 else photo.with_files(files)
 
 

@@ -1,4 +1,4 @@
-"""Tell the roots that this user indexed on this machine from those that a store merely names.
+"""Distinguish the roots that this user indexed on this machine from those that a store merely names.
 
 A bare `imgsearch index` reads every root of the store and, where the store is a server, sends what it finds there. So
 what a foreign store names must not decide what is read: each root carries a keyed hash, made with a key that never
@@ -35,7 +35,7 @@ def seal(*facts: str) -> str:
 
 
 def is_sealed(sealed: object, *facts: str) -> bool:
-    """Tell whether `seal` made this text of these facts, for this user on this machine."""
+    """Return whether `seal` made this text of these facts, for this user on this machine."""
     expected = seal(*facts)
     return bool(expected) and isinstance(sealed, str) and hmac.compare_digest(expected.encode(), sealed.encode())
 
@@ -47,7 +47,7 @@ def _key() -> bytes | None:
         return _read(folder / _KEY_FILE)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # written apart and linked, so that two first runs at once agree on one key
+        # written to a file of its own and linked, so that two first runs at once agree on one key
         fresh = folder / f"{_KEY_FILE}.{os.getpid()}"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:

@@ -1,7 +1,7 @@
 """Connect to a Chroma server that may be slow, broken or hostile: each answer has a time limit and a greatest size.
 
 Chroma's own client waits for ever, reads bodies of any size and unpacks compressed ones. It offers no setting for
-that, but it takes the name of the class that sends its requests, which is here one with another transport.
+that, but it accepts the name of the class that sends its requests: here a class with another transport.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import httpcore
 import httpx
 from chromadb.api.fastapi import FastAPI
 
-from index_store.errors import StoreError
+from index_store.errors import StoreError, os_reason
+from index_store.paths import is_there
 from index_store.store.chroma_import import Settings, chromadb, own_settings
 
 if TYPE_CHECKING:
@@ -72,9 +73,12 @@ def _authorization(address: SplitResult) -> dict[str, str] | None:
 
 
 def _certificates() -> str | None:
-    file = os.environ.get(CERTIFICATES_VARIABLE)
-    if file and not os.path.exists(file):
-        raise StoreError(f"{file}: there are no certificates; {CERTIFICATES_VARIABLE} names them")
+    file = os.path.expanduser(os.environ.get(CERTIFICATES_VARIABLE, ""))
+    try:
+        if file and not is_there(file):
+            raise StoreError(f"{file}: there are no certificates; {CERTIFICATES_VARIABLE} names them")
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read: {os_reason(error)}; {CERTIFICATES_VARIABLE} names it") from error
     return file or None
 
 
@@ -82,7 +86,7 @@ class _ServerSettings(Settings):
     """Settings under which Chroma sends its requests through `BoundedFastAPI`."""
 
     def require(self, key: str) -> Any:
-        # the attribute must keep Chroma's own name, by which it tells clients of servers from others
+        # the attribute must keep Chroma's own name, which shows Chroma that this is a client of a server
         return f"{__name__}.{BoundedFastAPI.__name__}" if key == "chroma_api_impl" else super().require(key)
 
 
@@ -103,7 +107,7 @@ class BoundedFastAPI(FastAPI):
 
 
 def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names; a client with a transport of its own does not look for it."""
+    """Return the proxy that the environment names; httpx ignores it for a client with a transport of its own."""
     address = urlsplit(url)
     return None if proxy_bypass(address.netloc) else getproxies().get(address.scheme)
 
@@ -114,7 +118,7 @@ class _Deadline(local):
     at = float("inf")
 
     def left(self, timeout: float | None) -> float:
-        """Return how long to wait for the next bytes; raise ReadTimeout where the time is over."""
+        """Return how long to wait for the next bytes; raise ReadTimeout when the time is over."""
         left = self.at - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout(f"no complete answer within {ANSWER_SECONDS:.0f} s")

@@ -1,6 +1,6 @@
 """Chroma's files of vectors (hnswlib's format): whether they fit each other, and what can be read out of broken ones.
 
-Chroma takes these files at their word: a header that was cut or a link to a row that is not there ends the process, and
+Chroma trusts these files: a header that was cut or a link to a row that is not there ends the process, and
 vectors that are lost are passed over in silence. One folder holds one collection:
 
 - `header.bin`: sizes and counts, 100 bytes.
@@ -71,7 +71,7 @@ class _BrokenError(Exception):
     """The files cannot be used; the message says which and why."""
 
 
-def look_at(folder: str, dimension: int) -> VectorFolder:
+def check_folder(folder: str, dimension: int) -> VectorFolder:
     """Read a folder's files, whose vectors have `dimension` numbers, and check that they fit each other.
 
     Reads all links, but of the vectors only a few: 100,000 rows take about 0.05 s.
@@ -85,7 +85,7 @@ def look_at(folder: str, dimension: int) -> VectorFolder:
         levels = _check_upper_links(os.path.join(folder, "link_lists.bin"), header)
         _check_rows(os.path.join(folder, "data_level0.bin"), header, labels)
         if header.rows and levels[header.entry] != header.top_level:
-            raise _BrokenError("header.bin names a wrong row to begin with")
+            raise _BrokenError("header.bin names a wrong entry row")
     except FileNotFoundError as error:
         return VectorFolder({}, f"{os.path.basename(str(error.filename))} is missing")
     except (_BrokenError, OSError, ValueError) as error:
@@ -115,7 +115,7 @@ def read_vectors(folder: str, dimension: int, max_neighbors: int) -> dict[str, N
 
 
 def is_unit(vector: NDArray[np.float32]) -> bool:
-    """Tell whether a vector is finite and of length 1, within what float32 and the encoders leave."""
+    """Return whether a vector is finite and of length 1, within what float32 and the encoders leave."""
     with np.errstate(all="ignore"):
         return bool(abs(float(np.linalg.norm(vector)) - 1.0) <= UNIT_TOLERANCE)
 
@@ -149,7 +149,7 @@ def _read_header(path: str, dimension: int) -> _Header:
 
 
 def _expect_size(folder: str, name: str, header: _Header, row_size: int) -> None:
-    # a new file has room for all rows that fit into memory, one that has grown ends with the last row
+    # a new file is as large as the capacity in memory, one that has grown ends with the last row
     found = os.path.getsize(os.path.join(folder, name))
     if not header.rows * row_size <= found <= header.capacity * row_size:
         raise _BrokenError(f"{name} has {found} bytes, not {header.rows * row_size}")
@@ -163,7 +163,7 @@ class _LabelReader(pickle.Unpickler):
     """Reads a pickle of plain numbers and texts; one that names code to run is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise _BrokenError(f"index_metadata.pickle names {module}.{name}, which has no business there")
+        raise _BrokenError(f"index_metadata.pickle names {module}.{name}, which does not belong there")
 
 
 def _refuse_large_memo(content: bytes) -> None:

@@ -1,9 +1,9 @@
-"""Tell whether a store on disk still has the vectors of all its rows, before Chroma answers from what is left of them.
+"""Check that a store on disk has the vectors of all its rows, before Chroma answers from what is left of them.
 
 Chroma keeps the newest rows in a log inside its database and writes vectors to files every `sync_threshold` rows. Files
 that do not fit each other can end the process, and lost ones are passed over in silence: both are found here, from the
 files and the database alone. What was found sound is noted in the user's cache by size, time and inode, so that an
-unchanged store is not looked at again.
+unchanged store is not checked again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pathlib import Path
 from index_store.errors import StoreError
 from index_store.paths import cache_folder
 from index_store.store.database import reading
-from index_store.store.vector_files import FILES, LABELS_FILE, look_at
+from index_store.store.vector_files import FILES, LABELS_FILE, check_folder
 
-_LOOKS = 20
+_TRIES = 20
 _PAUSE_SECONDS = 0.1
 
 _WORTH_NOTING = 20_000
-"""Fewer rows are looked at in a few hundredths of a second."""
+"""Fewer rows are checked in a few hundredths of a second."""
 
 _SEGMENTS = """
 SELECT c.id, c.name, COALESCE(c.dimension, 0), v.id, m.id, COALESCE(s.seq_id, 0),
@@ -67,7 +67,7 @@ class Loss:
 
 
 def refuse_lost_vectors(place: str) -> None:
-    """Raise StoreError where a store on disk has lost vectors; it names the way out."""
+    """Raise StoreError where a store on disk has lost vectors; its message says how to repair it."""
     losses = lost_vectors(place)
     if losses:
         lost, rows = sum(loss.rows for loss in losses), sum(loss.segment.rows for loss in losses)
@@ -81,11 +81,11 @@ def refuse_lost_vectors(place: str) -> None:
 def lost_vectors(place: str) -> list[Loss]:
     """Return the collections of a store that lost vectors.
 
-    A writer may be between two files: what seems wrong counts only when the files are the same at a second look.
+    A writer may be between two files: what seems wrong counts only when the files are the same the second time.
     """
     before = None
-    for _ in range(_LOOKS):
-        losses, now = _look(place)
+    for _ in range(_TRIES):
+        losses, now = _check(place)
         if not losses or now == before:
             return losses
         before = now
@@ -93,13 +93,11 @@ def lost_vectors(place: str) -> list[Loss]:
     return losses
 
 
-def _look(place: str) -> tuple[list[Loss], list[object]]:
+def _check(place: str) -> tuple[list[Loss], list[object]]:
     try:
         with reading(place) as database:
             segments = segments_of(database, place)
-            logged = [
-                len(logged_ids(database, segment)) if segment.written_to else segment.rows for segment in segments
-            ]
+            logged = [_logged_rows(database, segment) for segment in segments]
     except sqlite3.OperationalError:
         return [], []  # a database that is being made, or one that only Chroma can bring up to date
     except (sqlite3.DatabaseError, TypeError, ValueError) as error:
@@ -145,7 +143,7 @@ def _loss(segment: Segment, logged: int, seals: _Seals) -> Loss | None:
         return Loss(segment, lost, f"{LABELS_FILE} is missing") if lost > 0 else None
     held = seals.rows(segment, marks)
     if held is None:
-        found = look_at(segment.folder, segment.dimension)
+        found = check_folder(segment.folder, segment.dimension)
         if found.problem is not None:
             return Loss(segment, max(segment.rows - logged, 1), found.problem)
         held = len(found.labels)
@@ -156,7 +154,7 @@ def _loss(segment: Segment, logged: int, seals: _Seals) -> Loss | None:
 
 
 def _marks(folder: str) -> list[list[int] | None]:
-    """Return what changes with the files of a folder; the time of the inode's change cannot be set by hand."""
+    """Return what changes with the files of a folder; the time of the inode's change cannot be set by a user."""
     return [_mark(os.path.join(folder, name)) for name in FILES]
 
 
@@ -184,7 +182,7 @@ class _Seals:
         return None
 
     def add(self, segment: Segment, marks: Sequence[list[int] | None], rows: int) -> None:
-        """Note that a folder is sound; where nothing can be noted it is looked at again the next time."""
+        """Note that a folder is sound; where nothing can be noted it is checked again the next time."""
         self._known[os.path.basename(segment.folder)] = {
             "marks": marks,
             "dimension": segment.dimension,

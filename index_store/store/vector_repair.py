@@ -1,4 +1,4 @@
-"""Mend a store on disk whose vector files are damaged: keep what can be read, drop the rows whose vectors are lost.
+"""Repair a store on disk whose vector files are damaged: keep what can be read, drop the rows whose vectors are lost.
 
 The next `imgsearch index` embeds again what was dropped, and nothing else.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.store.client import batch_size, open_folder, translated
+from index_store.store.client import batch_size, batches, open_folder, translated
 from index_store.store.database import reading
-from index_store.store.vector_files import VectorFolder, look_at, read_vectors
+from index_store.store.vector_files import VectorFolder, check_folder, read_vectors
 from index_store.store.vector_loss import Segment, logged_ids, lost_vectors, segments_of
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ _ASIDE = ".broken"
 _DELETED_ROWS = "its files are deleted rows for more than half"
 
 _MOST_WASTE = 5_000
-"""Deleted rows that are not worth the work: about 10 MB."""
-
-_Item = TypeVar("_Item")
+"""Up to this many deleted rows nothing is rewritten: about 10 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +40,41 @@ class Repair:
 
 
 def repair_vectors(place: str, max_neighbors: int) -> list[Repair]:
-    """Mend the collections of a store on disk that lost vectors; the caller holds the writer's lock.
+    """Repair the collections of a store on disk that lost vectors; the caller holds the writer's lock.
 
-    Broken folders are moved aside first and deleted last: an interrupted repair is done again. Rows of collections that
-    have vectors of one number, which stand for nothing, are never dropped.
+    Broken folders are moved aside first and deleted last: an interrupted repair is done again. Rows of collections
+    whose vectors are placeholders of one number are never dropped.
 
     Raises:
         StoreError: the database itself is damaged, or it cannot be written.
     """
     with translated(place):
         plans = [_plan(place, loss.segment, loss.problem, max_neighbors) for loss in lost_vectors(place)]
-        return _carry_out_all(place, plans)
+        return _repair_all(place, plans)
 
 
 def shrink_vectors(place: str, max_neighbors: int) -> list[Repair]:
-    """Write the vectors anew of collections whose files are deleted rows for more than half; the caller holds the lock.
+    """Rewrite the vectors of collections whose files are mostly deleted rows; the caller holds the writer's lock.
 
-    Interrupted, it leaves a store that says so, and that `repair_vectors` mends without loss.
+    An interrupted run leaves a store that is refused as damaged, and that `repair_vectors` repairs without loss.
     """
     with translated(place):
         with reading(place) as database:
             wasteful = [segment for segment in segments_of(database, place) if _is_wasteful(segment)]
         plans = [_plan(place, segment, _DELETED_ROWS, max_neighbors) for segment in wasteful]
-        return _carry_out_all(place, plans)
+        return _repair_all(place, plans)
 
 
 def _is_wasteful(segment: Segment) -> bool:
-    found = look_at(segment.folder, segment.dimension)
+    found = check_folder(segment.folder, segment.dimension)
     return found.problem is None and found.rows - len(found.labels) > max(_MOST_WASTE, len(found.labels))
 
 
-def _carry_out_all(place: str, plans: Sequence[_Plan]) -> list[Repair]:
+def _repair_all(place: str, plans: Sequence[_Plan]) -> list[Repair]:
     if not plans:
         return []
-    client = open_folder(place)  # nothing broken is left where Chroma looks
-    done = [_carry_out(client, plan) for plan in plans]
+    client = open_folder(place)  # the broken folders have been moved out of the way
+    done = [_repair(client, plan) for plan in plans]
     for plan in plans:
         shutil.rmtree(plan.segment.folder + _ASIDE, ignore_errors=True)
     return done
@@ -91,7 +89,7 @@ class _Plan:
 
 
 def _plan(place: str, segment: Segment, problem: str, max_neighbors: int) -> _Plan:
-    found = look_at(segment.folder, segment.dimension)
+    found = check_folder(segment.folder, segment.dimension)
     if found.problem is not None or problem == _DELETED_ROWS:
         _move_aside(segment.folder)
         found = VectorFolder({})
@@ -111,12 +109,12 @@ def _move_aside(folder: str) -> None:
         os.rename(folder, folder + _ASIDE)
 
 
-def _carry_out(client: ClientAPI, plan: _Plan) -> Repair:
+def _repair(client: ClientAPI, plan: _Plan) -> Repair:
     collection = client.get_collection(plan.segment.name, embedding_function=None)
     size = batch_size(client)
-    for ids in _batches(plan.lost, size):
+    for ids in batches(plan.lost, size):
         collection.delete(ids=list(ids))
-    for ids in _batches(list(plan.vectors), size):
+    for ids in batches(list(plan.vectors), size):
         known = collection.get(ids=list(ids), include=["metadatas"])
         collection.upsert(
             ids=known["ids"],
@@ -124,8 +122,3 @@ def _carry_out(client: ClientAPI, plan: _Plan) -> Repair:
             metadatas=known["metadatas"],
         )
     return Repair(plan.segment.name, plan.problem, len(plan.vectors), tuple(plan.lost))
-
-
-def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

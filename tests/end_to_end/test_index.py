@@ -223,7 +223,7 @@ def test_two_writers_never_mix(index, photos, tmp_path):
         done = index("photos")
         assert done.returncode == 2
         assert f"is being written by process {holder.pid} on " in done.stderr
-        assert "try again later, or say --wait" in done.stderr
+        assert "try again later, or use --wait" in done.stderr
         command = [sys.executable, "-c", WAITING, "index", "photos", "--wait", "--store", "store"]
         waiting = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
         told = next(line for line in waiting.stderr if "not acquired" in line or "unchanged" in line)

@@ -238,3 +238,18 @@ def test_a_stricter_verdict_on_another_frame_outlives_a_new_rule(library):
     library.index()
     assert row_of(library, name).verdict.probability == 0.9
     assert name not in shown(library)
+
+
+def test_a_library_searches_what_it_indexed_and_what_it_indexed_since(own, made):
+    library, folder = own
+    library = Library(Path(library.place))  # a path as well as a text
+    first = library.search("a cup of coffee", k=1, min_score=0)
+    assert [Path(match.image_id).name for match in first.matches] == ["coffee.png"]
+    assert first == Searcher(library.place).ask("a cup of coffee", k=1, min_score=0)
+    shutil.copyfile(made / "photos" / "rocket.jpg", folder / "again.jpg")
+    assert library.forget([str(folder / "coffee.png")]) == 1
+    left = library.search("a cup of coffee", k=100, min_score=0).matches
+    assert {Path(match.image_id).name for match in left} == {"chelsea.png", "rocket.jpg"}
+    library.index()
+    again = library.search("a rocket", k=1, min_score=0).matches[0]
+    assert {Path(path).name for path in (again.image_id, *again.copies)} == {"again.jpg", "rocket.jpg"}

@@ -84,7 +84,7 @@ def test_the_holders_word_is_not_believed_beyond_reason(tmp_path, lie):
         "other types": lambda: file.write_text('{"process": [], "host": {}, "since": 5}'),
         "another list": lambda: file.write_text("[1, 2]"),
     }[lie]()
-    with pytest.raises(StoreError, match="is being written by another process; try again later, or say --wait"):
+    with pytest.raises(StoreError, match="is being written by another process; try again later, or use --wait"):
         writing(str(tmp_path)).__enter__()
     holder.communicate(b"\n")
 

@@ -11,7 +11,7 @@ import pytest
 from index_store.errors import StoreError
 from index_store.store import vector_loss
 from index_store.store.client import connect
-from index_store.store.vector_files import look_at
+from index_store.store.vector_files import check_folder
 from index_store.store.vector_loss import lost_vectors, refuse_lost_vectors
 from tests.index_store.store.damages import DAMAGES
 from tests.index_store.store.vector_store import DIMENSION, IN_FILES, ROWS, vector_folder
@@ -80,7 +80,7 @@ def test_no_sound_store_is_suspected_whatever_was_written_and_deleted(vectored, 
 def test_a_large_sound_folder_is_not_looked_at_again_until_it_changes(vectored, monkeypatch):
     monkeypatch.setattr(vector_loss, "_WORTH_NOTING", 1)
     looks = []
-    monkeypatch.setattr(vector_loss, "look_at", lambda *of: (looks.append(of), look_at(*of))[1])
+    monkeypatch.setattr(vector_loss, "check_folder", lambda *of: (looks.append(of), check_folder(*of))[1])
     refuse_lost_vectors(str(vectored))
     refuse_lost_vectors(str(vectored))
     assert len(looks) == 2  # two collections, once each
@@ -113,13 +113,13 @@ def test_vectors_of_a_folder_behind_a_link_are_still_checked(vectored, tmp_path)
     folder = vector_folder(vectored)
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
-    assert look_at(str(folder), DIMENSION).problem is None
+    assert check_folder(str(folder), DIMENSION).problem is None
     DAMAGES["header.bin is cut"](tmp_path / "elsewhere")
     assert [loss.segment.name for loss in lost_vectors(str(vectored))] == ["photos"]
 
 
 def test_a_writer_between_two_files_is_waited_for(vectored, monkeypatch):
-    real = vector_loss._look
+    real = vector_loss._check
     seen = []
 
     def look(place):
@@ -127,6 +127,6 @@ def test_a_writer_between_two_files_is_waited_for(vectored, monkeypatch):
         losses, state = real(place)
         return (["half written"], [len(seen)]) if len(seen) < 5 else (losses, state)
 
-    monkeypatch.setattr(vector_loss, "_look", look)
+    monkeypatch.setattr(vector_loss, "_check", look)
     assert lost_vectors(str(vectored)) == []
     assert len(seen) == 5

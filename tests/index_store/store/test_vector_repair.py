@@ -73,7 +73,7 @@ def test_an_interrupted_repair_is_done_again_with_the_same_result(vectored, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("index_store.store.vector_repair._carry_out", fail)
+        patch.setattr("index_store.store.vector_repair._repair", fail)
         with pytest.raises(KeyboardInterrupt):
             repair_vectors(str(vectored), 32)
     [done] = repair_vectors(str(vectored), 32)
