@@ -66,9 +66,13 @@ def test_without_a_home_the_default_store_is_one_line(nobody, env, arguments):
 
 
 def test_a_data_folder_of_its_own_is_enough(nobody, tmp_path):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        os.chmod(folder, 0o755)
+        done = nobody("status", env={"XDG_DATA_HOME": folder})
+        place = Path(folder) / "imgsearch" / "store"
+        assert done.stderr == f"imgsearch: {place}: there is no store; make one with 'imgsearch index FOLDER'\n"
     done = nobody("status", env={"XDG_DATA_HOME": str(tmp_path)})
-    place = tmp_path / "imgsearch" / "store"
-    assert done.stderr == f"imgsearch: {place}: there is no store; make one with 'imgsearch index FOLDER'\n"
+    assert done.stderr == f"imgsearch: {tmp_path}/imgsearch/store: cannot be read: permission denied\n"
 
 
 def test_a_tilde_in_the_environment_and_behind_an_equals_sign_means_home(imgsearch, demo, tmp_path):
