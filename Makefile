@@ -7,7 +7,8 @@ INSTALL := python -m pip --disable-pip-version-check --quiet install
 LOCKED := --no-deps --require-hashes -r requirements/lock.txt
 OURSELVES := --no-deps --no-build-isolation -e .
 PYTEST := python -m pytest -n logical --maxprocesses 4 --dist worksteal
-RUNTIME_TESTS := -k "not network" --ignore tests/index_store/training \
+RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/index_store/training \
+  --ignore tests/index_store/encoders/test_onnx_graph.py --ignore tests/index_store/encoders/test_sentence_clip.py \
   tests/index_store tests/imgsearch_cli tests/end_to_end/test_query.py
 VENVS := .venvs
 UV_VERSION := uv==0.13.9

@@ -15,7 +15,7 @@ from index_store.photos.places import Place
 from index_store.photos.survey import survey
 from index_store.queries.ask import _match
 from index_store.records import Candidate, IndexedRoot, PhotoFile, StoredPhoto, Verdict
-from index_store.store import server
+from index_store.store import check, server
 from index_store.store.check import check_store
 from index_store.store.client import store_exists
 from index_store.store.images import create_store, open_store
@@ -88,14 +88,20 @@ def test_certificates_below_the_home_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_check_does_not_offer_to_drop_the_row(closed, tmp_path, deep):
+def test_check_does_not_offer_to_drop_the_row(closed, tmp_path, deep, monkeypatch):
     (tmp_path / "root").mkdir()
     photo = stored(closed / "photo.jpg")
     store = create_store(str(tmp_path / "store"), Manifest("e", 4))
     store.upsert([photo], np.array([[1, 0, 0, 0]], dtype=np.float32))
     store.set_roots([IndexedRoot(str(closed), "", 1)])
-    with as_nobody():
-        [finding] = check_store(store, 0.5, deep=deep)
+    look = check._check_files
+
+    def look_as_nobody(*arguments, **options):
+        with as_nobody():  # not longer: Chroma's own threads open its files when they like
+            return look(*arguments, **options)
+
+    monkeypatch.setattr(check, "_check_files", look_as_nobody)
+    [finding] = check_store(store, 0.5, deep=deep)
     assert (finding.problem, finding.mendable, finding.lost_file) == ("permission denied", False, None)
 
 
