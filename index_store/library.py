@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from index_store.compliance.choose_photo_rule import photo_judge
+from index_store.compliance.choose_photo_rule import choose_photo_rule
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
 from index_store.compliance.policy import load_policy
-from index_store.encoders.encoder_models import RERANKER, find_companion
+from index_store.encoders.encoder_models import RERANKER, find_model
 from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
 from index_store.errors import PhotoError, StoreError, UsageError
 from index_store.indexing.plan import IndexPlan
@@ -79,7 +79,7 @@ class Library:
         """
         policy = load_policy(self.policy_file)
         card = self._writing_card(places)
-        rule, load_judge = photo_judge(card, policy, named=self.encoder, unjudged=self.allow_unjudged)
+        rule, load_judge = choose_photo_rule(card, policy, named=self.encoder, unjudged=self.allow_unjudged)
         with self._writing(make=True):
             store = create_store(self.place, Manifest(card.name, card.dimension))
             hidden = set(_paths(store.withheld(policy.photo_threshold)))
@@ -253,7 +253,7 @@ class Library:
             decided_by_hand=len(HandDecisions(store.decisions())),
             encoder=store.manifest.encoder,
             dimension=store.manifest.dimension,
-            reranker=load_scorer(name, find_companion(RERANKER, name, self.encoder)).version,
+            reranker=load_scorer(name, find_model(RERANKER, name, self.encoder)).version,
             policy=policy.digest,
             bytes_on_disk=store.bytes_on_disk(),
             indexed_at=max((root.indexed_at for root in roots), default=None),

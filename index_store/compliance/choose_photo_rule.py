@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from index_store.compliance.machine_policy import refuse_models_of_users
-from index_store.encoders.encoder_models import PHOTO_RULE, find_companion, training_advice
+from index_store.encoders.encoder_models import PHOTO_RULE, find_model, training_advice
 from index_store.errors import PolicyError, WeightsError
 from index_store.records import Verdict
 
@@ -21,7 +21,7 @@ NOBODY = "none"
 """What stands in place of the rule's version where no rule judged."""
 
 
-def photo_judge(
+def choose_photo_rule(
     card: EncoderCard, policy: Policy, *, named: str | None = None, unjudged: bool = False
 ) -> tuple[str, Callable[[], Judge]]:
     """Return the version of the rule for an encoder's photos, and what loads it.
@@ -35,7 +35,7 @@ def photo_judge(
     """
     if unjudged and policy.mandatory:
         raise PolicyError("the policy is mandatory and cannot be switched off; leave out --allow-unjudged")
-    folder = find_companion(PHOTO_RULE, card.name, named)
+    folder = find_model(PHOTO_RULE, card.name, named)
     if folder is not None:
         refuse_models_of_users(card.folder, folder)
         from index_store.compliance.photo_rule import load_photo_rule, photo_rule_version

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from index_store.compliance.choose_photo_rule import photo_judge
+from index_store.compliance.choose_photo_rule import choose_photo_rule
 from index_store.compliance.decisions import HandDecisions
 from index_store.once import once
 
@@ -47,7 +47,7 @@ class ShowingRule:
     @once
     def _rule(self) -> tuple[str, Callable[[], Callable[[Embeddings], Sequence[Verdict]]]]:
         # an encoder without a rule: all that nobody decided about by hand is withheld
-        return photo_judge(self._card, self._policy, named=self._named, unjudged=not self._policy.mandatory)
+        return choose_photo_rule(self._card, self._policy, named=self._named, unjudged=not self._policy.mandatory)
 
     @once
     def _judge(self) -> Callable[[Embeddings], Sequence[Verdict]]:

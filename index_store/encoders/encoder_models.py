@@ -17,7 +17,7 @@ PHOTO_RULE = "minors"
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
-def find_companion(kind: str, encoder_name: str, named: str | None = None) -> Path | None:
+def find_model(kind: str, encoder_name: str, named: str | None = None) -> Path | None:
     """Return the folder of the encoder's reranker or rule, or None where none belongs to it.
 
     What ships comes first, then what lies in the encoder's own folder. `named` is how the user named the encoder, which

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from index_store.encoders.cards import SENTENCE_CLIP
-from index_store.encoders.encoder_models import PHOTO_RULE, RERANKER, belongs_to, find_companion
+from index_store.encoders.encoder_models import PHOTO_RULE, RERANKER, belongs_to, find_model
 from index_store.encoders.registry import DEFAULT_ENCODER, EncoderCard, encoder_card
 from index_store.encoders.sentence_cards import HUB_NAMES, cached_hub_names, find_hub_card
 from index_store.errors import EncoderError, WeightsError
@@ -63,7 +63,7 @@ def _listed(encoder: str, kind: str) -> ListedEncoder:
 
 
 def _has(kind: str, card: EncoderCard, encoder: str) -> bool:
-    folder = find_companion(kind, card.name, encoder)
+    folder = find_model(kind, card.name, encoder)
     return folder is not None and belongs_to(folder) == card.name
 
 

@@ -22,7 +22,7 @@ from index_store.compliance.judging import CUT, TextJudge
 from index_store.compliance.normalising import normalise
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
-from index_store.encoders.encoder_models import RERANKER, find_companion
+from index_store.encoders.encoder_models import RERANKER, find_model
 from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.errors import PolicyError, UsageError
 from index_store.once import once
@@ -199,7 +199,7 @@ class Searcher:
 
     @once
     def _reranker_folder(self) -> Path | None:
-        return find_companion(RERANKER, self.store.manifest.encoder, self._encoder)
+        return find_model(RERANKER, self.store.manifest.encoder, self._encoder)
 
     def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""

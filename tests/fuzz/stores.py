@@ -147,9 +147,9 @@ def _add_rows(store: Path, count: int) -> None:
 
 def _rule(encoder: str) -> str:
     from index_store.compliance.photo_rule import photo_rule_version
-    from index_store.encoders.encoder_models import PHOTO_RULE, find_companion
+    from index_store.encoders.encoder_models import PHOTO_RULE, find_model
 
-    folder = find_companion(PHOTO_RULE, encoder, None)
+    folder = find_model(PHOTO_RULE, encoder, None)
     assert folder is not None
     return photo_rule_version(encoder, folder)
 

@@ -46,10 +46,10 @@ def withheld_photos(photos: Vectors, encoder: str | None, policy_file: Path | No
     Raises:
         WeightsError: no rule for photos belongs to the encoder.
     """
-    from index_store.compliance.choose_photo_rule import photo_judge
+    from index_store.compliance.choose_photo_rule import choose_photo_rule
     from index_store.encoders.registry import encoder_card
 
-    _, load_judge = photo_judge(encoder_card(encoder), load_policy(policy_file), named=encoder)
+    _, load_judge = choose_photo_rule(encoder_card(encoder), load_policy(policy_file), named=encoder)
     verdicts = load_judge()(photos.rows)
     return frozenset(name for name, verdict in zip(photos.names, verdicts, strict=True) if verdict.withheld)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.compliance.policy import load_policy
-from index_store.encoders.encoder_models import RERANKER, find_companion, training_advice
+from index_store.encoders.encoder_models import RERANKER, find_model, training_advice
 from index_store.encoders.registry import encoder_card
 from index_store.errors import DataError, PolicyError, UsageError, WeightsError
 from index_store.queries.ask import DEFAULT_POOL, rank
@@ -154,7 +154,7 @@ def open_reranker(model: Path | None, encoder: str | None) -> Reranker:
     card = encoder_card(encoder)
     name = card.name
     if model is None:
-        folder = find_companion(RERANKER, name, encoder)
+        folder = find_model(RERANKER, name, encoder)
         if folder is None:
             advice = training_advice(RERANKER, card, encoder or name)
             raise WeightsError(

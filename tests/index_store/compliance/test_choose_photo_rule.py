@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from index_store.compliance import choose_photo_rule as choosing
-from index_store.compliance.choose_photo_rule import NOBODY, photo_judge
+from index_store.compliance.choose_photo_rule import NOBODY, choose_photo_rule
 from index_store.compliance.policy import Policy, load_policy
 from index_store.encoders.encoder_models import SHIPPED
 from index_store.encoders.registry import EncoderCard, encoder_card
@@ -39,7 +39,7 @@ def rows(card: EncoderCard, count: int) -> np.ndarray:
 @pytest.mark.parametrize("unjudged", [False, True])
 def test_the_rule_that_ships_judges_the_photos_of_the_encoder_that_ships(policy, unjudged):
     card = encoder_card()
-    version, load = photo_judge(card, policy, unjudged=unjudged)
+    version, load = choose_photo_rule(card, policy, unjudged=unjudged)
     verdicts = load()(rows(card, 3))
     assert version != NOBODY
     assert [(verdict.rule, verdict.policy) for verdict in verdicts] == [(version, policy.digest)] * 3
@@ -48,13 +48,13 @@ def test_the_rule_that_ships_judges_the_photos_of_the_encoder_that_ships(policy,
 
 def test_without_a_rule_nothing_is_judged_and_the_way_to_one_is_named(policy, own):
     with pytest.raises(WeightsError) as caught:
-        photo_judge(own, policy, named=str(own.folder))
+        choose_photo_rule(own, policy, named=str(own.folder))
     assert f"`imgsearch train minors DATA --unseen-share 1 --encoder {own.folder} --output" in str(caught.value)
     assert str(caught.value).endswith("; nothing was changed")
 
 
 def test_photos_that_nobody_judged_are_withheld_under_every_threshold(policy, own):
-    version, load = photo_judge(own, policy, named=str(own.folder), unjudged=True)
+    version, load = choose_photo_rule(own, policy, named=str(own.folder), unjudged=True)
     verdicts = load()(rows(own, 2))
     assert version == NOBODY
     assert [(v.withheld, v.withheld_up_to, v.rule, v.policy) for v in verdicts] == [
@@ -67,22 +67,22 @@ def test_the_rule_in_the_encoders_folder_is_found_and_opened_only_when_it_is_loa
     shutil.copytree(SHIPPED / "minors", own.folder / "minors")
     card = own.folder / "minors" / "card.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | {"encoder": own.name}))
-    version, load = photo_judge(own, policy, named=str(own.folder))
+    version, load = choose_photo_rule(own, policy, named=str(own.folder))
     assert len(load()(rows(own, 2))) == 2
     assert version != NOBODY
     (own.folder / "minors" / "minors.npz").unlink()
-    _, load = photo_judge(own, policy, named=str(own.folder))
+    _, load = choose_photo_rule(own, policy, named=str(own.folder))
     with pytest.raises(WeightsError):
         load()
 
 
 def test_a_mandatory_policy_leaves_no_photo_unjudged(policy):
     with pytest.raises(PolicyError, match="the policy is mandatory and cannot be switched off"):
-        photo_judge(encoder_card(), policy._replace(mandatory=True), unjudged=True)
+        choose_photo_rule(encoder_card(), policy._replace(mandatory=True), unjudged=True)
 
 
 def test_a_machines_policy_is_asked_about_the_encoder_and_its_rule(policy, monkeypatch):
     asked: list[Path] = []
     monkeypatch.setattr(choosing, "refuse_models_of_users", lambda *folders: asked.extend(folders))
-    photo_judge(encoder_card(), policy)
+    choose_photo_rule(encoder_card(), policy)
     assert asked == [encoder_card().folder, SHIPPED / "minors"]

@@ -13,7 +13,7 @@ from index_store.encoders.encoder_models import (
     RERANKER,
     SHIPPED,
     belongs_to,
-    find_companion,
+    find_model,
     training_advice,
 )
 from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
@@ -40,28 +40,28 @@ def add_model(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_encoder_that_ships_has_the_models_that_ship(kind):
     name = encoder_card(DEFAULT_ENCODER).name
-    assert find_companion(kind, name) == SHIPPED / kind
+    assert find_model(kind, name) == SHIPPED / kind
     assert belongs_to(SHIPPED / kind) == name
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_models_in_an_encoders_folder_are_found_when_the_folder_is_named(own, kind):
-    assert find_companion(kind, "mine-12345678", str(own)) is None
+    assert find_model(kind, "mine-12345678", str(own)) is None
     made = add_model(own, kind)
-    assert find_companion(kind, "mine-12345678", str(own)) == made
-    assert find_companion(kind, "mine-12345678") is None
+    assert find_model(kind, "mine-12345678", str(own)) == made
+    assert find_model(kind, "mine-12345678") is None
 
 
 def test_a_folder_named_for_another_encoder_gives_no_model(own):
     add_model(own, RERANKER)
-    assert find_companion(RERANKER, "other-1", str(own)) is None
+    assert find_model(RERANKER, "other-1", str(own)) is None
 
 
 def test_a_name_in_a_store_opens_no_folder(own, monkeypatch):
     add_model(own, RERANKER)
     monkeypatch.chdir(own.parent)
     for name in (str(own), "mine", ".", "./mine"):
-        assert find_companion(RERANKER, name) is None
+        assert find_model(RERANKER, name) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_damage_to_an_encoders_own_card_is_no_model(own, damage):
         (own / "card.json").unlink()
     else:
         (own / "card.json").write_text(damage)
-    assert find_companion(RERANKER, "mine-12345678", str(own)) is None
+    assert find_model(RERANKER, "mine-12345678", str(own)) is None
 
 
 def test_the_advice_makes_the_model_where_it_will_be_found(own):

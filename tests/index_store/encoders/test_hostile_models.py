@@ -12,7 +12,7 @@ import pytest
 from index_store.compliance.photo_rule import photo_rule_version
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
 from index_store.encoders.cards import read_card, weight_file
-from index_store.encoders.encoder_models import belongs_to, find_companion
+from index_store.encoders.encoder_models import belongs_to, find_model
 from index_store.errors import ImgsearchError, PolicyError, WeightsError
 from index_store.reranker.reranking import read_reranker
 
@@ -83,7 +83,7 @@ def test_a_pipe_in_a_companions_folder_is_not_waited_for(tmp_path, name):
     os.mkfifo(encoder / "minors" / name)
     wanted = read_card(encoder).name
     if name == "card.json":
-        assert find_companion("minors", wanted, str(encoder)) is None
+        assert find_model("minors", wanted, str(encoder)) is None
     else:
         with pytest.raises(WeightsError, match="is no plain file"):
-            find_companion("minors", wanted, str(encoder))
+            find_model("minors", wanted, str(encoder))
