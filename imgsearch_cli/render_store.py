@@ -114,7 +114,7 @@ def render_findings(findings: Sequence[Finding], output_format: str, mended: int
             write_json({"path": path, "problem": finding.problem, "mendable": finding.mendable})
         else:
             write_line(f"{_WITHHELD if path is None else path}: {finding.problem}")
-    done = "" if mended is None else f"; {mended} rows dropped, 'imgsearch index' makes them anew"
+    done = "" if mended is None else f"; {mended} rows dropped, 'imgsearch index' makes them again"
     say(f"{len(findings) or 'no'} {'problem' if len(findings) == 1 else 'problems'} found{done}")
 
 

@@ -1,4 +1,4 @@
-"""The records that pass between rooms; frozen, and made of the standard library only."""
+"""The records that pass between folders: frozen, and made of the standard library only."""
 
 from __future__ import annotations
 

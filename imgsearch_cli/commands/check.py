@@ -14,7 +14,7 @@ from imgsearch_cli.options import encoder_option, format_option, policy_option, 
 @store_option
 @encoder_option
 @policy_option
-@click.option("--repair", is_flag=True, help="Drop rows that are broken; the next index run makes them anew.")
+@click.option("--repair", is_flag=True, help="Drop rows that are broken; the next index run makes them again.")
 @click.option("--deep", is_flag=True, help="Read every photo, and compare it with what was indexed.")
 @format_option("table", "jsonl")
 @wait_option

@@ -106,7 +106,7 @@ def encoder(
     that the policy withholds are left out, and photos that they are about.
 
     Training goes on from the encoder that ships, half of which is kept, so that a few hundred photos of one's own do
-    not make it forget the rest; a photo or text base by name, or --start bases, begins anew and needs thousands. The
+    not make it forget the rest; a photo or text base by name, or --start bases, starts afresh and needs thousands. The
     epoch that finds most of the held-out photos is kept, and an encoder in --output that finds more is not replaced.
     The output can be named with --encoder everywhere. With --checkpoints, the same command goes on after a stop.
     Needs the extra `train`.

@@ -60,7 +60,7 @@ def encoder_card(name: str | None = None) -> EncoderCard:
     if card is None and shipped_before(name):
         raise EncoderError(
             f"{name} came with another version of imgsearch, this one has {shipped.name}: run 'imgsearch index' to "
-            "embed the photos anew; nothing was changed"
+            "embed the photos again; nothing was changed"
         )
     if card is None:
         raise EncoderError(

@@ -46,7 +46,7 @@ _PIPE_BYTES = 1 << 20
 """A photo's pixels go through the pipe at once, where the system lets it be so large."""
 
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(8 << 20), "MALLOC_TRIM_THRESHOLD_": str(32 << 20)}
-"""What makes glibc keep the memory of a photo for the next one; to take it anew from the system each time was a fifth
+"""What makes glibc keep the memory of a photo for the next one; to take it from the system again each time was a fifth
 of the time of decoding 0.2 megapixels. Other C libraries know no such names."""
 
 WORKER = (sys.executable, "-P", "-c", "from index_store.photos.decode import work; work()")

@@ -58,7 +58,7 @@ def photo_vectors(
     if source == "shipped encoder":
         return encoder_vectors(options.encoder, [], inputs.photos, cache, progress)[1]
 
-    def load():  # type: ignore[no-untyped-def]  # its type lives in the torch room
+    def load():  # type: ignore[no-untyped-def]  # its type needs torch
         from index_store.training.study import towers
 
         if source == "EfficientNet-Lite2":

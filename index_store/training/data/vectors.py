@@ -69,7 +69,7 @@ class VectorCache:
             if len(rows) == len(inputs):
                 return np.asarray(rows, dtype=np.float32)
         except (OSError, ValueError):
-            pass  # not there, or cut short: made anew
+            pass  # not there, or cut short: made again
         rows = np.asarray(embed(), dtype=np.float32)
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp.npy")

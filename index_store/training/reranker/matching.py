@@ -36,7 +36,7 @@ class MatchingOptions:
 
     `penalty` holds the weights near zero; `scale` multiplies the centred vectors, and so says what a weight costs
     beside a bias; `crowd_weight` is what a pair of the crowd counts beside one of the experts; `folds` is how often the
-    match is fitted anew so that the regressor sees it on photos that it was not fitted on.
+    match is fitted again so that the regressor sees it on photos that it was not fitted on.
     """
 
     penalty: float = 1_000.0

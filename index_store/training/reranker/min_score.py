@@ -92,7 +92,7 @@ def best_scores(
 ) -> BestScores:
     """Return the best scores of queries whose own photo is in `gallery`, over galleries of `size` photos.
 
-    A gallery larger than `size` is drawn anew for each query: the real one holds the query's own photo, the absent one
+    A gallery larger than `size` is drawn again for each query: the real one holds the query's own photo, the absent one
     no photo of high relevance. `high_score` above 1 leaves the reranker's own prediction out of that.
     """
     chance = np.random.default_rng(seed)
