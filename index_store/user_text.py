@@ -1,4 +1,4 @@
-"""Read text files that people write by hand: ignore files, batches, policies, tables; standard library only.
+"""Read files that may come from anybody: texts that people write by hand, and cards of models; standard library only.
 
 Editors put byte-order marks before such files, Windows writes some of them as UTF-16, and a name may lead to something
 that is no file at all. What cannot be read whole and rightly is refused, never half.
@@ -7,11 +7,15 @@ that is no file at all. What cannot be read whole and rightly is refused, never 
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import stat
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from index_store.errors import DataError, os_reason
+
+MOST_JSON_BYTES = 16 << 20
+"""The cards that ship have a thousandth of it."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -39,6 +43,23 @@ def read_user_text(path: str | os.PathLike[str], *, most_bytes: int, errors: str
     return decode_user_text(content, name, errors=errors)
 
 
+def read_json(path: str | os.PathLike[str], *, most_bytes: int = MOST_JSON_BYTES) -> Any:
+    """Return what a regular file of at most `most_bytes` bytes holds in JSON.
+
+    Raises:
+        OSError: the file cannot be read, or is no regular file.
+        ValueError: it is larger, or no JSON in UTF-8, or nested too deeply.
+    """
+    with open_regular(os.fspath(path)) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"it is larger than {most_bytes >> 20} MiB")
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def decode_user_text(content: bytes, name: str, *, errors: str = "strict") -> str:
     """Return the text of bytes in UTF-8, or in UTF-16 or UTF-32 where a mark at the beginning says so.
 
@@ -62,12 +83,13 @@ def open_regular(path: str) -> BinaryIO:
     Raises:
         OSError: the file cannot be opened or is no regular file.
     """
-    file = open(path, "rb", buffering=0, opener=_open_without_waiting)  # noqa: SIM115  (the caller closes it)
+    file = open(path, "rb", buffering=0, opener=open_without_waiting)  # noqa: SIM115  (the caller closes it)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(None, "is not a regular file")
     return file
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
+def open_without_waiting(path: str, flags: int) -> int:
+    """Open a file for `open(..., opener=...)`: a pipe in its place is not waited for."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

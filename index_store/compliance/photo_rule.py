@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from index_store.errors import WeightsError
 from index_store.records import Verdict
+from index_store.user_text import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,12 +111,12 @@ def _card_for(encoder_name: str, folder: Path) -> dict[str, Any]:
 def _card(folder: Path) -> dict[str, Any]:
     path = folder / CARD_FILE
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except FileNotFoundError as error:
         raise WeightsError(
             f"{path}: the photo rule's weights are missing; install imgsearch-cli again, nothing is shown without them"
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: damaged; install imgsearch-cli again") from error
     if not isinstance(card, dict) or "version" not in card:
         raise WeightsError(f"{path}: not a card of a photo rule; install imgsearch-cli again")

@@ -5,7 +5,6 @@ A small network on the text tower's vector, learned from captions and from examp
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from index_store.errors import WeightsError
+from index_store.user_text import read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,7 @@ def save_text_look(look: TextLook, folder: Path) -> None:
 
 def _card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: missing; {_AGAIN}") from error
     except (OSError, ValueError) as error:

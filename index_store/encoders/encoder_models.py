@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from index_store.encoders.cards import CARD_FILE
 from index_store.encoders.registry import DEFAULT_ENCODER, EncoderCard, encoder_card, stored_card
 from index_store.errors import EncoderError, WeightsError
+from index_store.user_text import read_json
 
 RERANKER = "reranker"
 PHOTO_RULE = "minors"
@@ -39,8 +39,8 @@ def find_model(kind: str, encoder_name: str, named: str | None = None) -> Path |
 def belongs_to(folder: Path) -> Any:
     """Return the name of the encoder that a reranker or rule says it belongs to, or None where it cannot be read."""
     try:
-        content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(folder / CARD_FILE)
+    except (OSError, ValueError):
         return None
     return content.get("encoder") if isinstance(content, dict) else None
 

@@ -8,8 +8,9 @@ import stat
 from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
 from index_store.photos.containers import HEAD_BYTES, family_of
 from index_store.photos.find import RAW_SUFFIXES
-from index_store.photos.hashing import MAX_FILE_BYTES, new_digest
+from index_store.photos.hashing import MAX_FILE_BYTES, new_digest, too_large
 from index_store.records import PhotoFile
+from index_store.user_text import open_without_waiting
 
 NOT_A_PHOTO = "is not a photo in a format that can be read"
 
@@ -22,15 +23,14 @@ def read_photo_file(path: str) -> tuple[PhotoFile, bytes]:
         PhotoUnreadableError: the file cannot be read just now, or changed meanwhile.
     """
     try:
-        # a pipe put in place of the file would block the opening
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        with open(path, "rb", opener=open_without_waiting) as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 raise PhotoError("is not a regular file")
             if before.st_size == 0:
                 raise PhotoError("is an empty file")
             if before.st_size > MAX_FILE_BYTES:
-                raise PhotoError(f"is larger than {MAX_FILE_BYTES >> 20} MiB")
+                raise PhotoError(too_large())
             head = file.read(HEAD_BYTES)
             if family_of(head) is None and not named_like_raw(path):
                 raise PhotoError(NOT_A_PHOTO)

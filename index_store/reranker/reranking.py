@@ -20,6 +20,7 @@ import numpy as np
 from index_store.errors import WeightsError
 from index_store.reranker.features import JOININGS, one_text_matching
 from index_store.reranker.predictors import Curve, SavedPredictor, predictor_arrays, predictor_from_arrays
+from index_store.user_text import read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,10 +140,10 @@ def write_reranker(folder: Path, reranker: Reranker) -> Reranker:
 
 def _read_card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except OSError as error:
         raise WeightsError(f"{path}: the reranker's card is missing; {_REPAIR}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise WeightsError(f"{path}: is damaged ({error}); {_REPAIR}") from error
     needed = ("schema", "version", "encoder", "dimension", "joining", "predictor", "min_score", "sha256")
     if not isinstance(card, dict) or any(name not in card for name in needed):

@@ -11,6 +11,7 @@ import pytest
 
 from index_store.compliance.photo_rule import photo_rule_version
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
+from index_store.compliance.text_look import load_text_look
 from index_store.encoders.cards import read_card, weight_file
 from index_store.encoders.encoder_models import belongs_to, find_model
 from index_store.errors import ImgsearchError, PolicyError, WeightsError
@@ -71,6 +72,31 @@ def test_a_pipe_in_a_model_folder_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(WeightsError, match=r"card can be read|is no plain file"):
         weight_file(read_card(tmp_path), name)
+
+
+READERS = {
+    "minors": lambda folder: photo_rule_version("any", folder),
+    "reranker": read_reranker,
+    "texts": lambda folder: load_text_look("any", folder),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize(
+    "content", [DEEP.encode(), b"{", b"\xff", b"[]", b" " * ((16 << 20) + 1)], ids=lambda c: str(c[:9])
+)
+def test_a_card_that_is_none_is_one_error_whoever_reads_it(tmp_path, read, content):
+    (tmp_path / "card.json").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"card\.json: "):
+        read(tmp_path)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_pipe_in_place_of_a_card_is_not_waited_for_whoever_reads_it(tmp_path, read):
+    os.mkfifo(tmp_path / "card.json")
+    with pytest.raises(WeightsError, match=r"card\.json: "):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["card.json", "minors.npz"])
