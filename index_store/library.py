@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -181,13 +181,11 @@ class Library:
     def give_space_back(self) -> None:
         """Give the space of deleted photos back to the disk where it is much.
 
-        What this process has opened of the store does not notice it: call it last, before the process ends.
-
-        Raises:
-            StoreError: the store cannot be written.
+        What this process has opened of the store does not notice it: call it last, before the process ends. Where that
+        cannot be done now, because another process writes, a later run does it: the store is only larger than it needs.
         """
         if not is_url(self.place):
-            with self._writing():
+            with suppress(StoreError), self._writing():
                 give_space_back(self.place)
 
     def withheld(self) -> list[StoredPhoto]:
