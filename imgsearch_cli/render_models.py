@@ -43,8 +43,8 @@ def _wide_table(encoders: Sequence[ListedEncoder]) -> Table:
         table.add_column(column, no_wrap=column != "encoder", overflow="fold")
     table.add_column("here", overflow="fold", ratio=1)
     for encoder in encoders:
-        told = [str(encoder.dimension), *("yes" if has else "no" for has in (encoder.reranker, encoder.photo_rule))]
-        cells = told if encoder.name else [""] * 3
+        parts = [str(encoder.dimension), *("yes" if has else "no" for has in (encoder.reranker, encoder.photo_rule))]
+        cells = parts if encoder.name else [""] * 3
         table.add_row(Text(printable(encoder.encoder)), encoder.kind, *cells, _here(encoder))
     return table
 
@@ -56,8 +56,8 @@ def _short_table(encoders: Sequence[ListedEncoder]) -> Table:
     table.add_column("here", overflow="fold", ratio=3)
     for encoder in encoders:
         has = [word for word, there in (("reranker", encoder.reranker), ("photo rule", encoder.photo_rule)) if there]
-        told = [encoder.kind, *([f"{encoder.dimension} dimensions", *has] if encoder.name else [])]
-        table.add_row(Text(printable(encoder.encoder)), Text.assemble(", ".join(told), "\n", _here(encoder)))
+        parts = [encoder.kind, *([f"{encoder.dimension} dimensions", *has] if encoder.name else [])]
+        table.add_row(Text(printable(encoder.encoder)), Text.assemble(", ".join(parts), "\n", _here(encoder)))
     return table
 
 
@@ -128,11 +128,11 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
         table.add_row(metric, f"{value:.4f}", beside)
     table.add_row("RMSE / constant", f"{report.rmse_ratio:.4f}", "1.0000")
     stdout_console().print(table)
-    told = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; min score {report.min_score:.2f}"
+    parts = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; min score {report.min_score:.2f}"
     if report.absent_answered is not None and report.real_answered is not None:
-        told += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
+        parts += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
     if not quiet:
-        say(f"{told}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s")
+        say(f"{parts}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s")
 
 
 def render_evaluation(report: EvaluationReport, output_format: str, *, by_query: bool, quiet: bool) -> None:
@@ -145,8 +145,8 @@ def render_evaluation(report: EvaluationReport, output_format: str, *, by_query:
             write_json(row.as_json())
         for query in report.queries if by_query else ():
             for stage, rank in (("retrieval", query.rank_retrieval), ("reranked", query.rank_reranked)):
-                told = {"subset": query.subset, "stage": stage, "metric": "rank", "value": rank, "n": 1}
-                write_json(told | {"gallery": query.gallery, "query_id": query.query_id, "query": query.query})
+                parts = {"subset": query.subset, "stage": stage, "metric": "rank", "value": rank, "n": 1}
+                write_json(parts | {"gallery": query.gallery, "query_id": query.query_id, "query": query.query})
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("subset", "stage", "metric"):

@@ -37,11 +37,11 @@ def render_index_report(report: IndexReport) -> None:
         "removed": report.removed,
         "skipped": len(report.skipped),
     }
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word in {"added", "unchanged"})
+    counted = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word in {"added", "unchanged"})
     rate = f"; {report.encoded} embedded at {report.photos_per_second:.1f} photos/s" if report.encoded else ""
     withheld = f"; {report.withheld} in the store withheld by the policy" if report.withheld else ""
     render_passed_over(report.passed_over)
-    say(f"{told} in {report.seconds:.1f} s{rate}{withheld}")
+    say(f"{counted} in {report.seconds:.1f} s{rate}{withheld}")
 
 
 def render_passed_over(passed_over: PassedOver) -> None:
@@ -89,8 +89,8 @@ def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
     render_skipped(plan.skipped)
     render_warnings(plan.passed_over)
     render_passed_over(plan.passed_over)
-    told = ", ".join(f"{len(image_ids)} {change}" for change, image_ids in changes.items() if image_ids)
-    say(f"{told or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done")
+    counted = ", ".join(f"{len(image_ids)} {change}" for change, image_ids in changes.items() if image_ids)
+    say(f"{counted or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done")
 
 
 def render_skipped(skipped: Iterable[Skipped]) -> None:

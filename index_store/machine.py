@@ -18,7 +18,7 @@ DECODER_BYTES = 300_000_000
 """What a decoder needs for the photos of a camera."""
 
 MAIN_BYTES = 600_000_000
-"""What the process that encodes and writes needs beside its decoders."""
+"""What the process that encodes and writes needs, without its decoders."""
 
 _UNBOUNDED_BYTES = 1 << 60
 """Version 1 of control groups writes a number near 2**63 where memory is not bound."""
@@ -105,7 +105,7 @@ def one_blas_thread() -> None:
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Look for no garbage meanwhile: the records of a large library all stay, and looking took a fifth of the time."""
+    """Disable the cyclic garbage collector: the records of a large library all stay; it took a fifth of the time."""
     running = gc.isenabled()
     gc.disable()
     try:
@@ -116,7 +116,7 @@ def paused_collector() -> Iterator[None]:
 
 
 def has_cuda_driver() -> bool:
-    """Tell whether NVIDIA's driver is here; to ask torch instead would take seconds on each machine without."""
+    """Return whether NVIDIA's driver is here; to ask torch instead would take seconds on each machine without."""
     import ctypes  # late: a query asks for no GPU
 
     for library in ("libcuda.so.1", "nvcuda.dll"):

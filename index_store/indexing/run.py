@@ -172,10 +172,6 @@ def apply_decisions(store: ImageStore, decisions: HandDecisions, contents: Itera
     nearby = {found.key for vector in vectors.values() for found in store.nearest(vector, _NEARBY)}
     rows = store.photos_of(sorted(nearby | set(vectors)))
     embeddings = store.embeddings(sorted(rows))
-    changed = []
-    for content, photo in rows.items():
-        verdict = decisions.apply(content, embeddings[content], photo.verdict)
-        if verdict != photo.verdict:
-            changed.append(replace(photo, verdict=verdict))
-    store.update(changed)
+    decided = [_with_verdict(photo, embeddings[content], photo.verdict, decisions) for content, photo in rows.items()]
+    store.update([row for row in decided if row != rows[row.content_hash]])
     return sum(len(rows[content].files) for content in wanted if content in rows)

@@ -77,6 +77,7 @@ class Searcher:
         self._withhold = withhold
         self._judge = TextJudge(self.policy)
         self._shipped_card = encoder_card()
+        self._unpacked = 0, HandDecisions()
 
     def ask(
         self, query: str, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
@@ -204,7 +205,7 @@ class Searcher:
     def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
         known = self.store.photos_of([candidate.key for _, candidate in ranked])
-        decisions = HandDecisions(self.store.decisions() if self._withhold else (), self.store.manifest.encoder)
+        decisions = self._standing_decisions() if self._withhold else HandDecisions()
         matches: list[Match] = []
         for score, candidate in ranked:
             photo = known.get(candidate.key)
@@ -213,6 +214,15 @@ class Searcher:
             withheld = self._withhold and self._showing.withholds(photo, candidate.embedding, decisions)
             matches.append(_match(len(matches) + 1, score, candidate, None if withheld else photo))
         return matches
+
+    def _standing_decisions(self) -> HandDecisions:
+        """Return the decisions by hand that stand at this moment; unpacked again only after the log has grown."""
+        log = self.store.decisions()
+        count, decisions = self._unpacked
+        if count != len(log):
+            decisions = HandDecisions(log, self.store.manifest.encoder)
+            self._unpacked = len(log), decisions
+        return decisions
 
     @once
     def _showing(self) -> ShowingRule:

@@ -97,6 +97,7 @@ class ImageStore:
         self.place = place
         self.encoders = tuple(sorted(encoders))
         self._log: list[Decision] = []
+        self._log_rows = 0
         self._naming = Naming({root.name: root.path for root in self.roots() if root.name})
 
     # -- photos ------------------------------------------------------------------------------------------------------
@@ -255,9 +256,10 @@ class ImageStore:
             return []
         with translated(self.place):
             count = whole_number(collection.count())
-        if count != len(self._log):  # the log only grows
+        if count != self._log_rows:  # the log only grows
             rows = (row for page in self._pages(collection) for _, row in page)
             self._log = sorted(filter(None, map(stored_decision, rows)), key=lambda decision: decision.time)
+            self._log_rows = count
         return list(self._log)
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:

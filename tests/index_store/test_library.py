@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from index_store.compliance.decisions import HandDecisions
 from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
 from index_store.errors import EncoderError, StoreError, UsageError
 from index_store.library import Library
@@ -17,6 +18,7 @@ from index_store.photos.places import Place
 from index_store.queries.ask import Searcher
 from index_store.records import BY_HAND, IndexedRoot
 from index_store.store.images import create_store, encoders_in, open_store
+from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
 from tests.demo_photos import main as copy_demo_photos
 
@@ -253,3 +255,24 @@ def test_a_library_searches_what_it_indexed_and_what_it_indexed_since(own, made)
     library.index()
     again = library.search("a rocket", k=1, min_score=0).matches[0]
     assert {Path(path).name for path in (again.image_id, *again.copies)} == {"again.jpg", "rocket.jpg"}
+
+
+def test_another_writer_is_no_reason_to_fail_a_run_that_is_done(own):
+    library, _ = own
+    with writing(library.place):
+        library.give_space_back()
+
+
+def test_decisions_are_unpacked_once_for_each_state_of_the_log(own, monkeypatch):
+    library, folder = own
+    library.decide([str(folder / "chelsea.png")], withhold=True, reason="")
+    searcher, made = Searcher(library.place), []
+    monkeypatch.setattr(
+        "index_store.queries.ask.HandDecisions", lambda *arguments: made.append(arguments) or HandDecisions(*arguments)
+    )
+    for query in ("a cat", "a cup", "a rocket"):
+        assert searcher.ask(query, min_score=0).matches
+    assert len(made) == 1
+    library.decide([str(folder / "coffee.png")], withhold=True, reason="")
+    shown_now = {match.image_id for match in searcher.ask("a cup", min_score=0).matches}
+    assert (len(made), str(folder / "coffee.png") in shown_now) == (2, False)

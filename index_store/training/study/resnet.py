@@ -69,7 +69,7 @@ def _fetched(place: Path, fetch: bool) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / RESNET_FILE
         try:
-            with _impatience():
+            with _socket_timeout():
                 torch.hub.download_url_to_file(url, str(file), hash_prefix=_CHECKSUM, progress=False)
             _cached().parent.mkdir(parents=True, exist_ok=True)
             shutil.move(file, _cached())
@@ -79,7 +79,7 @@ def _fetched(place: Path, fetch: bool) -> Path:
 
 
 @contextmanager
-def _impatience() -> Iterator[None]:
+def _socket_timeout() -> Iterator[None]:
     """Bound how long a server may stay silent: torch's own fetching waits for minutes where packets are dropped."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(ANSWER_SECONDS)
