@@ -55,6 +55,17 @@ class Languages:
                     self._read.setdefault(read, []).append(each.language)
         self._capitals = {word for word in self._written if word[0].isupper()}
         self._parts = [(part, each.language) for each in policy.languages for part in each.parts]
+        self._harmless = [phrase for each in policy.languages for phrase in each.harmless]
+        spaced = [rf"(?<!\w){re.escape(phrase)}(?!\w)" for phrase in self._harmless if _is_spaced(phrase)]
+        joined = [re.escape(phrase) for phrase in self._harmless if not _is_spaced(phrase)]
+        self._harmless_pattern = "|".join((*spaced, *joined))
+
+    def without_harmless(self, written: str) -> str:
+        """Return a normalised text without the phrases that hold a word for a child and show none: "carrinho de bebê"."""
+        lower = written.lower()
+        if not any(phrase.lower() in lower for phrase in self._harmless):
+            return written
+        return re.sub(self._harmless_pattern, " ", written, flags=re.IGNORECASE)
 
     def child_word(self, written: str, read: str) -> str | None:
         """Return the reason for withholding where a text has such a word, else None.
@@ -131,6 +142,11 @@ class Languages:
                 if russian.things.isdisjoint(around) and russian.spans.isdisjoint(around):
                     return f"{match[0].strip()!r}: an age under {self._limit}"
         return None
+
+
+def _is_spaced(phrase: str) -> bool:
+    """Tell whether a phrase is in letters of a language that puts spaces between words."""
+    return " " in phrase or phrase < "\u0e00"
 
 
 _SOMEBODY_TEXT = "он она ему ей его ее мне я им они кто кому возраст возрасте человек"
