@@ -21,7 +21,8 @@ _ENGLISH_TEXT = (
 _ENGLISH = frozenset(_ENGLISH_TEXT.split())
 """Small English words: a text that has one is English, unless the language has the same word."""
 
-_BOTH = frozenset("a am an as at con do dos due he in is me met no on or pod so we".split())
+_BOTH_TEXT = "a am an as at con do dos due he in is me met no on or pod so we"
+_BOTH = frozenset(_BOTH_TEXT.split())
 """Small words of other languages that are English words too: no sign of either."""
 
 

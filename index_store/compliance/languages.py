@@ -61,7 +61,7 @@ class Languages:
         self._harmless_pattern = "|".join((*spaced, *joined))
 
     def without_harmless(self, written: str) -> str:
-        """Return a normalised text without the phrases that hold a word for a child and show none: "carrinho de bebê"."""
+        """Return a normalised text without the phrases that name a child and show none: "carrinho de bebê"."""
         lower = written.lower()
         if not any(phrase.lower() in lower for phrase in self._harmless):
             return written
