@@ -112,7 +112,7 @@ class Searcher:
             reason=_nothing_found(self._matches(ranked[:k]), least, self.store.place) if not matches else "",
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated,
-            warnings=(*((CUT,) if cut else ()), *_doubts(text), *self._upgrade_note),
+            warnings=(*((CUT,) if cut else ()), *_doubts(text), *self._encoder_note, *self._upgrade_note),
         )
 
     def _judged_embedding(self, text: str) -> Embedding | None:
@@ -173,6 +173,13 @@ class Searcher:
             if fresh:
                 self._cache.put(manifest.encoder, text, known)
         return known
+
+    @once
+    def _encoder_note(self) -> tuple[str, ...]:
+        """A line that says which of several encoders answers."""
+        used = self.store.manifest.encoder
+        others = [name for name in self.store.encoders if name != used and not shipped_before(name)]
+        return (f"searched with {used}; --encoder takes another: {', '.join(others)}",) if others else ()
 
     @once
     def _upgrade_note(self) -> tuple[str, ...]:
@@ -259,9 +266,10 @@ def search(
     k: int = DEFAULT_K,
     pool: int = DEFAULT_POOL,
     min_score: float | None = None,
+    encoder: str | None = None,
 ) -> Answer:
     """Search a store by a description; the same as `imgsearch query`. For many queries keep a `Searcher`."""
-    return Searcher(store).ask(query, k=k, pool=pool, min_score=min_score)
+    return Searcher(store, encoder=encoder).ask(query, k=k, pool=pool, min_score=min_score)
 
 
 def rank(

@@ -18,11 +18,15 @@ _PREFIX = "imgsearch:"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The facts that vectors of one collection share."""
+    """The facts that vectors of one collection share.
+
+    `used` is the time, in ISO 8601, when this encoder was last chosen among several of the store.
+    """
 
     encoder: str
     dimension: int
     schema: int = SCHEMA
+    used: str = ""
 
     def to_metadata(self) -> dict[str, str | int]:
         """Return the flat form that a Chroma collection can carry."""
@@ -30,6 +34,7 @@ class Manifest:
             f"{_PREFIX}schema": self.schema,
             f"{_PREFIX}encoder": self.encoder,
             f"{_PREFIX}dimension": self.dimension,
+            **({f"{_PREFIX}used": self.used} if self.used else {}),
         }
 
     @staticmethod
@@ -57,4 +62,5 @@ class Manifest:
             )
         if not isinstance(schema, int) or not isinstance(encoder, str) or not isinstance(dimension, int):
             raise StoreError(f"{where}: its manifest is damaged; build the store again with 'imgsearch index'")
-        return Manifest(encoder, dimension, schema)
+        used = metadata.get(f"{_PREFIX}used", "")
+        return Manifest(encoder, dimension, schema, used=used if isinstance(used, str) else "")
