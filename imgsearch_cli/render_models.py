@@ -86,11 +86,12 @@ def render_encoder_report(report: EncoderReport) -> None:
 
 def render_photo_rule(report: PhotoRuleReport) -> None:
     """Write what training the rule for photos found: the study, then a table of thresholds for each set of photos."""
-    study = Table("model", "average precision", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, value in sorted(report.study.items(), key=lambda each: -each[1]):
-        study.add_row(f"{name} (kept)" if name == report.kept else name, f"{value:.4f}")
+    parts = list(next(iter(report.study.values())))
+    study = Table("average precision of", *parts, box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, found in report.study.items():
+        study.add_row(f"{name} (kept)" if name == report.kept else name, *(f"{found[part]:.4f}" for part in parts))
     stdout_console().print(study)
-    for name, measured in {f"validation: {report.trusted}": report.validation, **report.evaluation}.items():
+    for name, measured in report.evaluation.items():
         title = f"{name}; {measured.positives} of {measured.photos} show a child; average precision "
         write_line(f"{title}{measured.average_precision:.4f}, Brier score {measured.brier:.4f}")
         table = Table("threshold", "recall", "precision", "harmless withheld", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -99,7 +100,7 @@ def render_photo_rule(report: PhotoRuleReport) -> None:
                 f"{row.threshold:.2f}", f"{row.recall:.3f}", f"{row.precision:.3f}", f"{row.harmless_withheld:.3f}"
             )
         stdout_console().print(table)
-    say(f"wrote {report.version} for the encoder {report.encoder}")
+    say(f"wrote {report.version} for the encoder {report.encoder}; advised threshold {report.threshold:g}")
 
 
 def render_text_look(report: TextLookReport) -> None:
