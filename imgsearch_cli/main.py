@@ -21,6 +21,7 @@ from imgsearch_cli.commands.forget import forget
 from imgsearch_cli.commands.index import index
 from imgsearch_cli.commands.policy import policy
 from imgsearch_cli.commands.query import query
+from imgsearch_cli.commands.serve import serve
 from imgsearch_cli.commands.status import status
 from imgsearch_cli.commands.study import study
 from imgsearch_cli.commands.train import train
@@ -52,7 +53,7 @@ def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     _log_to_standard_error(level)
 
 
-COMMANDS = (index, query, status, check, forget, policy, encoders, train, evaluate, explore, study)
+COMMANDS = (index, query, serve, status, check, forget, policy, encoders, train, evaluate, explore, study)
 
 for command in COMMANDS:
     cli.add_command(command)

@@ -31,14 +31,16 @@ class PhotoFile:
 
 @dataclass(frozen=True, slots=True)
 class PhotoInput:
-    """How photos are prepared for an encoder.
+    """How photos are prepared for an encoder, or for people.
 
     `squash`: resized to exactly `side` x `side` pixels, the aspect ratio ignored; otherwise the shorter side becomes
-    `side` and the aspect ratio is kept.
+    `side` and the aspect ratio is kept. `for_people`: the longer side becomes at most `side`, nothing is enlarged, and
+    the first picture of the file is enough.
     """
 
     side: int
     squash: bool = True
+    for_people: bool = False
 
 
 @dataclass(frozen=True, slots=True)

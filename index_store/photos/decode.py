@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,7 +146,7 @@ class Decoder:
             worker.process.wait()
 
     def _ask(self, worker: _Worker, path: str, wanted: PhotoInput) -> OpenedPhoto:
-        answer = worker.answer({"path": path, "side": wanted.side, "squash": wanted.squash}, self._seconds)
+        answer = worker.answer({"path": path, **asdict(wanted)}, self._seconds)
         if "error" in answer:
             raise (PhotoUnreadableError if answer["unreadable"] else PhotoError)(str(answer["error"]))
         shapes = [(int(height), int(width)) for height, width in answer["shapes"]]
@@ -298,7 +299,7 @@ def _answer(request: dict[str, Any]) -> tuple[bytes | memoryview, ...]:
     from index_store.photos.open import open_photo  # late: the parent needs no Pillow
 
     try:
-        opened = open_photo(request["path"], PhotoInput(request["side"], request["squash"]))
+        opened = open_photo(request.pop("path"), PhotoInput(**request))
     except PhotoError as error:
         failure = {"error": str(error), "unreadable": isinstance(error, PhotoUnreadableError)}
         return (_header(failure),)

@@ -202,6 +202,22 @@ class Searcher:
     def _reranker_folder(self) -> Path | None:
         return find_model(RERANKER, self.store.manifest.encoder, self._encoder)
 
+    def shown_photo(self, content: str) -> StoredPhoto | None:
+        """Return a stored photo by its content hash; None where the store lacks it or it is withheld at this moment."""
+        photo = self.store.photos_of([content]).get(content)
+        vector = self.store.embeddings([content]).get(content)
+        if photo is None or vector is None:
+            return None
+        withheld = self._withhold and self._showing.withholds(photo, vector, self._standing_decisions())
+        return None if withheld else photo
+
+    def reopen(self) -> None:
+        """Close the store, so that the next query opens it as it is then: Chroma does not see what others write."""
+        for name in ("store", "_upgrade_note"):
+            opened = vars(self).pop(name, None)
+            if name == "store" and opened is not None:
+                opened.close()
+
     def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
         known = self.store.photos_of([candidate.key for _, candidate in ranked])

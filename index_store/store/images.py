@@ -26,6 +26,7 @@ from index_store.store.chroma_import import NotFoundError
 from index_store.store.client import (
     batch_size,
     batches,
+    close_client,
     connect,
     make_folder,
     refuse_other_addresses,
@@ -330,6 +331,10 @@ class ImageStore:
         manifests = _manifests(self._client, self.place)
         names = sorted(manifests.keys() - {self.manifest.encoder})
         return [_open_collection(self._client, manifests[name], self.place, manifests) for name in names]
+
+    def close(self) -> None:
+        """Give back what Chroma holds of the store in memory; nothing may be asked of it any more."""
+        close_client(self._client)
 
     def drop(self) -> None:
         """Delete the collection of this encoder, photos, vectors and all."""
