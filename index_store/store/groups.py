@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,26 +76,57 @@ def day_number(day: date) -> int:
     return 10_000 * day.year + 100 * day.month + day.day
 
 
-def condition_of(filters: Filters, groups: Collection[Group], naming: Naming) -> Condition | None:
-    """Return what Chroma asks of the rows that pass the filters; None where no photo can pass."""
-    parts: list[Condition] = []
-    if filters.after is not None:
-        parts.append({DAY: {"$gte": day_number(filters.after)}})
-    if filters.before is not None:
-        parts.append({DAY: {"$lt": day_number(filters.before)}})
-    if filters.folders or filters.camera or filters.shape:
-        passing = {group.number for group in _passing(filters, groups, naming)}
-        if not passing:
-            return None
-        others = {group.number for group in groups} - passing
-        # the shorter list of the two: each number is a parameter of the query
-        parts.append({GROUP: {"$in": sorted(passing)} if len(passing) <= len(others) else {"$nin": sorted(others)}})
-    if not parts:
-        return {}
-    return parts[0] if len(parts) == 1 else {"$and": parts}
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """Which rows pass: `first` and `last` are days as numbers; `groups`, None for all, are those that pass.
+
+    `others` are the groups that do not.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    groups: frozenset[int] | None = None
+    others: frozenset[int] = frozenset()
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no row can pass."""
+        return self.groups is not None and not self.groups
+
+    def condition(self) -> Condition | None:
+        """Return the filter as Chroma takes it, None where all rows pass."""
+        parts: list[Condition] = []
+        if self.first is not None:
+            parts.append({DAY: {"$gte": self.first}})
+        if self.last is not None:
+            parts.append({DAY: {"$lte": self.last}})
+        if self.groups is not None and self.others:
+            # the shorter list of the two: each number is a parameter of the query
+            few = len(self.groups) <= len(self.others)
+            parts.append({GROUP: {"$in": sorted(self.groups)} if few else {"$nin": sorted(self.others)}})
+        return {"$and": parts} if len(parts) > 1 else parts[0] if parts else None
+
+    def admits(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether a row passes."""
+        day, group = row.get(DAY), row.get(GROUP)
+        if not isinstance(day, int) or not isinstance(group, int):
+            return False
+        if (self.first is not None and day < self.first) or (self.last is not None and day > self.last):
+            return False
+        return self.groups is None or group in self.groups
 
 
-def _passing(filters: Filters, groups: Iterable[Group], naming: Naming) -> Iterable[Group]:
+def passing(filters: Filters, groups: Collection[Group], naming: Naming) -> Passing:
+    """Return which rows pass the filters, of a store with these groups."""
+    first = None if filters.after is None else day_number(filters.after)
+    last = None if filters.before is None else day_number(filters.before) - 1  # of no day, or of the day before
+    if not (filters.folders or filters.camera or filters.shape):
+        return Passing(first, last)
+    chosen = frozenset(group.number for group in _passing(filters, groups, naming))
+    return Passing(first, last, chosen, frozenset(group.number for group in groups) - chosen)
+
+
+def _passing(filters: Filters, groups: Iterable[Group], naming: Naming) -> Iterator[Group]:
     camera = filters.camera.casefold()
     for group in groups:
         if filters.shape and group.shape != filters.shape:

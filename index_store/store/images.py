@@ -35,7 +35,7 @@ from index_store.store.client import (
     translated,
 )
 from index_store.store.group_table import GroupTable
-from index_store.store.groups import Condition, condition_of, group_of
+from index_store.store.groups import Condition, Passing, group_of, passing
 from index_store.store.manifest import KEYS, Manifest
 from index_store.store.naming import Naming, kept
 from index_store.store.rows import (
@@ -82,6 +82,9 @@ MAX_POOL = 10_000
 _ROOTS = "imgsearch-roots"
 _DECISIONS = "imgsearch-decisions"
 _NO_FILTERS = Filters()
+_WIDER = 4
+"""Times the pool: so many of the nearest are looked at before Chroma filters; enough where a third of all pass."""
+
 _PAGE = 20_000
 """Rows read at once: offset paging is linear in the offset, and Chroma fails on more than 32,766."""
 
@@ -247,30 +250,52 @@ class ImageStore:
         Raises:
             StoreError: the store fails, or an earlier version wrote it, without what filters ask for.
         """
-        condition = None if filters == _NO_FILTERS else self._condition(filters)
-        if pool < 1 or (condition is None and filters != _NO_FILTERS):
+        rows = None if filters == _NO_FILTERS else self._passing(filters)
+        if pool < 1 or (rows is not None and rows.nothing):
             return []  # Chroma refuses n_results=0
+        if rows is None:
+            return self._nearest(query_embedding, pool)
+        # Chroma's own filter lists all rows that pass, which takes longer the more they are; where they are many, the
+        # nearest rows of all hold enough of them
+        near = [] if _WIDER * pool > MAX_POOL else self._nearest(query_embedding, _WIDER * pool)
+        if len(near) >= pool:
+            known = self._keys_of([candidate.key for candidate in near])
+            admitted = [candidate for candidate in near if rows.admits(known.get(candidate.key, {}))]
+            if len(admitted) >= pool:
+                return admitted[:pool]
+        return self._nearest(query_embedding, pool, rows.condition())
+
+    def _nearest(
+        self, query_embedding: np.ndarray[Any, np.dtype[np.float32]], pool: int, condition: Condition | None = None
+    ) -> list[Candidate]:
         with translated(self.place):
             # a store with fewer photos gives those it has; to count them first would take as long as the search
             answer = self._collection.query(
                 query_embeddings=query_embedding[np.newaxis, :],
                 n_results=min(pool, MAX_POOL),
-                where=condition or None,
+                where=condition,
                 include=["distances", "embeddings"],  # metadata would take longer than the search
             )
             candidates = candidates_in(answer, self.manifest.dimension)
         candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.key))
         return candidates
 
+    def _keys_of(self, contents: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        found: dict[str, Mapping[str, Any]] = {}
+        for page in self._rows_of(contents, "metadatas"):
+            with translated(self.place):
+                found.update(rows_in(page))
+        return found
+
     # -- groups: what filters ask for ---------------------------------------------------------------------------------
 
-    def _condition(self, filters: Filters) -> Condition | None:
+    def _passing(self, filters: Filters) -> Passing:
         if self.manifest.keys < KEYS:
             raise StoreError(
                 f"{self.place}: was written by an earlier version, which kept no days, folders and cameras to filter "
                 "by; run 'imgsearch index' once, which adds them without reading a photo"
             )
-        return condition_of(filters, self._groups.all().values(), self._naming)
+        return passing(filters, self._groups.all().values(), self._naming)
 
     def folders(self) -> set[str]:
         """Return the absolute paths of the folders in which photos lie, and perhaps of some that are empty by now."""
