@@ -107,7 +107,7 @@ def render_batch(answers: Iterable[Answer | BatchError]) -> int:
             codes.add(exits.ERROR)
             continue
         row: dict[str, object] = {"query": answer.query, "withheld": answer.refused}
-        row |= {"notice": answer.notice} if answer.refused else {"matches": list(_match_rows(answer))}
+        row |= {"notice": answer.notice} if answer.refused else {"matches": list(match_rows(answer))}
         write_json(row)
         codes.add(exit_code(answer))
     if codes == {exits.NOTICE}:
@@ -118,11 +118,12 @@ def render_batch(answers: Iterable[Answer | BatchError]) -> int:
 def _write_answer_jsonl(answer: Answer) -> None:
     if answer.refused:
         write_json({"query": answer.query, "withheld": True, "notice": answer.notice})
-    for row in _match_rows(answer):
+    for row in match_rows(answer):
         write_json(row)
 
 
-def _match_rows(answer: Answer) -> Iterator[dict[str, object]]:
+def match_rows(answer: Answer) -> Iterator[dict[str, object]]:
+    """Yield what JSON has of each match; withheld neighbours are one object."""
     for match, count in _rows(answer):
         if match.withheld:
             yield {"withheld": True, "count": count, "rank": match.rank, "notice": answer.notice}

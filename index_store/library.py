@@ -82,6 +82,7 @@ class Library:
         rule, load_judge = choose_photo_rule(card, policy, named=self.encoder, unjudged=self.allow_unjudged)
         with self._writing(make=True):
             store = create_store(self.place, Manifest(card.name, card.dimension))
+            store.add_keys()
             hidden = set(_paths(store.withheld(policy.photo_threshold)))
             chosen, foreign = _chosen_places(places, store.roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
@@ -155,6 +156,7 @@ class Library:
                 each.drop_paths({content: lost for content, lost in losses.items() if lost})
                 dropped.update(path for lost in losses.values() for path in lost)
             store.drop_roots([root for root in roots if _below([root.path], paths)])
+            store.drop_unused_groups()
         return len(dropped)
 
     def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -160,6 +161,24 @@ class Verdict:
         return self.withheld_up_to >= threshold
 
 
+LANDSCAPE, PORTRAIT = "landscape", "portrait"
+"""The two shapes of a photo that is no square."""
+
+
+def _day_taken(taken: str) -> date | None:
+    try:
+        return date.fromisoformat(taken[:10])
+    except ValueError:
+        return None
+
+
+def _day_of(mtime_ns: int) -> date:
+    try:
+        return date.fromtimestamp(mtime_ns / 1e9)
+    except (ValueError, OverflowError, OSError):  # a store may hold any number
+        return date.min
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPhoto:
     """One row of the store without its embedding: a content, the files that hold it, and the verdict.
@@ -189,6 +208,21 @@ class StoredPhoto:
         """The absolute paths of all copies, sorted."""
         return tuple(file.image_id for file in self.files)
 
+    @property
+    def day(self) -> date:
+        """The day on which the photo was taken, else that of its oldest file's time, where this process is."""
+        return _day_taken(self.taken) or _day_of(min(file.mtime_ns for file in self.files))
+
+    @property
+    def dated_by_file(self) -> bool:
+        """Whether `day` is that of a file, since the photo does not tell when it was taken."""
+        return _day_taken(self.taken) is None
+
+    @property
+    def shape(self) -> str:
+        """`landscape`, `portrait`, or "" for a square."""
+        return LANDSCAPE if self.width > self.height else PORTRAIT if self.height > self.width else ""
+
     def judged_again(self, verdict: Verdict) -> Verdict:
         """Return the verdict that holds where `verdict` was made of the embedding alone.
 
@@ -217,7 +251,8 @@ class Candidate:
 class Match:
     """One row of an answer. A withheld row keeps its rank; what names the photo is absent, its figures are 0.
 
-    `copies` are the paths of further files of the same content. `missing`: no file of it is there now.
+    `copies` are the paths of further files of the same content. `missing`: no file of it is there now. `day` is when it
+    was taken, `dated_by_file` whether only its file's time says so; `content_hash` names it in the store.
     """
 
     rank: int
@@ -228,6 +263,10 @@ class Match:
     height: int | None
     copies: tuple[str, ...] = ()
     missing: bool = False
+    day: date | None = None
+    dated_by_file: bool = False
+    camera: str = ""
+    content_hash: str = ""
 
     @property
     def withheld(self) -> bool:
@@ -240,7 +279,8 @@ class Answer:
     """What a query is answered with: matches by falling score, or the notice alone.
 
     `notice` is the policy's text where the query itself may not be answered or where a match is withheld, else None.
-    `refused` tells the two apart: the query itself was not answered. `reason` says why there are no matches.
+    `refused` tells the two apart: the query itself was not answered. `reason` says why there are no matches; `nearest`
+    are then a few photos below the threshold, which are probably not what was asked for; none of them is withheld.
     """
 
     query: str
@@ -250,6 +290,7 @@ class Answer:
     calibrated: bool = True
     warnings: tuple[str, ...] = ()
     reason: str = ""
+    nearest: tuple[Match, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

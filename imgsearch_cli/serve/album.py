@@ -1,4 +1,4 @@
-"""What the page can ask for: searches, facts, pictures. Everything is decided by the library at the moment of asking."""
+"""What the page can ask for: searches, facts, pictures; all is decided by the library at the moment of asking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from index_store.errors import UsageError
 from index_store.photos.thumbnails import LARGE_SIDE, SMALL_SIDE, Thumbnails
 from index_store.queries.ask import Searcher
 from index_store.queries.live import LiveSearcher
-from index_store.question import Filters, Question, day_after, first_day
+from index_store.question import Filters, Question, first_day
 from index_store.records import Answer, Match, StoredPhoto
 
 POOL = 300
@@ -104,7 +104,7 @@ class Album:
         filters = Filters(
             folders=tuple(os.path.abspath(os.path.expanduser(folder)) for folder in _values(asked, "in")),
             after=first_day(asked["after"]) if asked.get("after") else None,
-            before=day_after(asked["before"]) if asked.get("before") else None,
+            before=first_day(asked["before"]) if asked.get("before") else None,
             camera=asked.get("camera", ""),
             shape=asked.get("shape", ""),
         )
@@ -148,7 +148,7 @@ class Album:
 
     def _rows(self, answer: Answer, matches: Sequence[Match]) -> list[dict[str, Any]]:
         ids = {match.image_id: self._ids.of(match.content_hash) for match in matches if match.image_id is not None}
-        rows = [dict(row) for row in match_rows(replace(answer, matches=tuple(matches)))]
+        rows = match_rows(replace(answer, matches=tuple(matches)))
         return [row if row["withheld"] else row | {"id": ids[str(row["image_id"])]} for row in rows]
 
 

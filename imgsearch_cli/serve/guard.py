@@ -95,7 +95,9 @@ class Guard:
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="lax")
             return response
         kind, _, bearer = headers.get("authorization", "").partition(" ")
-        if self._fits(cookie_parser(headers.get("cookie", "")).get(self._cookie, "")) or (kind.lower() == "bearer" and self._fits(bearer.strip())):
+        if self._fits(cookie_parser(headers.get("cookie", "")).get(self._cookie, "")) or (
+            kind.lower() == "bearer" and self._fits(bearer.strip())
+        ):
             return None
         return _refused(401, "the token is missing: open the link that 'imgsearch serve' showed when it began")
 

@@ -13,6 +13,9 @@ SCHEMA = 3
 1 and 2 had a row for each file, by its path; they were never released. 3 has a row for each content.
 """
 
+KEYS = 1
+"""The version of the keys that filters ask for; a store of schema 3 without them gets them by the next `index` run."""
+
 _PREFIX = "imgsearch:"
 
 
@@ -23,6 +26,7 @@ class Manifest:
     encoder: str
     dimension: int
     schema: int = SCHEMA
+    keys: int = KEYS
 
     def to_metadata(self) -> dict[str, str | int]:
         """Return the flat form that a Chroma collection can carry."""
@@ -30,6 +34,7 @@ class Manifest:
             f"{_PREFIX}schema": self.schema,
             f"{_PREFIX}encoder": self.encoder,
             f"{_PREFIX}dimension": self.dimension,
+            f"{_PREFIX}keys": self.keys,
         }
 
     @staticmethod
@@ -57,4 +62,5 @@ class Manifest:
             )
         if not isinstance(schema, int) or not isinstance(encoder, str) or not isinstance(dimension, int):
             raise StoreError(f"{where}: its manifest is damaged; build the store again with 'imgsearch index'")
-        return Manifest(encoder, dimension, schema)
+        keys = metadata.get(f"{_PREFIX}keys", 0)
+        return Manifest(encoder, dimension, schema, keys if isinstance(keys, int) else 0)

@@ -81,7 +81,12 @@ def test_every_answer_forbids_what_comes_from_elsewhere_and_is_kept_nowhere():
 
 
 def test_with_a_token_nothing_is_answered_without_it():
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic secret"}, {"Cookie": "imgsearch-1=secret"}):
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic secret"},
+        {"Cookie": "imgsearch-1=secret"},
+    ):
         answer = client("secret").get("/api/search?q=dog", headers=headers)
         assert (answer.status_code, "secret" in answer.text) == (401, False)
     assert client("secret").get("/?token=wrong").status_code == 401
@@ -100,7 +105,9 @@ def test_the_link_with_the_token_leaves_a_cookie_and_no_token_in_the_address():
     assert client("secret").get("/", headers={"Authorization": "Bearer secret"}).text == "the page"
 
 
-@pytest.mark.parametrize(("host", "status"), [("192.168.1.7:8765", 200), ("[fe80::1]:8765", 200), ("evil.example:8765", 421)])
+@pytest.mark.parametrize(
+    ("host", "status"), [("192.168.1.7:8765", 200), ("[fe80::1]:8765", 200), ("evil.example:8765", 421)]
+)
 def test_with_a_token_addresses_are_answered_and_foreign_names_are_not(host, status):
     headers = {"Host": host, "Authorization": "Bearer secret"}
     assert client("secret", "0.0.0.0").get("/", headers=headers).status_code == status

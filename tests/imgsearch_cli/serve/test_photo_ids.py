@@ -11,7 +11,9 @@ def test_an_id_names_its_content_also_after_a_new_start():
     assert PhotoIds().content_of(PhotoIds().of(CONTENT)) == CONTENT
 
 
-@pytest.mark.parametrize("photo_id", ["", CONTENT, f"{CONTENT}-{CONTENT}", "../../etc/passwd", "/tmp/a.jpg", f"{CONTENT}-" + "é" * 32])
+@pytest.mark.parametrize(
+    "photo_id", ["", CONTENT, f"{CONTENT}-{CONTENT}", "../../etc/passwd", "/tmp/a.jpg", f"{CONTENT}-" + "é" * 32]
+)
 def test_who_has_a_photo_cannot_ask_whether_it_is_there(photo_id):
     assert PhotoIds().content_of(photo_id) is None
 
