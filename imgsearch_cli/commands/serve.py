@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from imgsearch_cli.options import encoder_option, policy_option, store_option
+from index_store.errors import MissingExtraError
 
 
 @click.command()
@@ -43,6 +44,11 @@ def serve(
     from index_store.machine import one_blas_thread
 
     one_blas_thread()
-    from imgsearch_cli.serve.server import serve_page
+    try:
+        from imgsearch_cli.serve.server import serve_page
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the web page needs {(error.name or '').partition('.')[0]}: pip install 'imgsearch-cli[serve]'"
+        ) from error
 
     context.exit(serve_page(store, encoder, policy_file, host, port, open_page=open_page))

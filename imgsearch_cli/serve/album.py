@@ -40,7 +40,9 @@ class Album:
     def overview(self) -> dict[str, Any]:
         """Return the number of photos and the indexed folders that are there."""
         with self._live.use() as searcher:
-            roots = [root.path for root in searcher.store.roots() if os.path.isdir(root.path)]
+            roots = [
+                root.path for root in searcher.store.roots() if root.path.isprintable() and os.path.isdir(root.path)
+            ]
             return {"photos": searcher.store.count(), "folders": roots}
 
     def search(self, asked: QueryParams) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -66,14 +67,14 @@ def make_app(album: Album, workers: int, port: int, host: str = "127.0.0.1", tok
         return HTMLResponse(template.render(version=__version__, **overview))
 
     async def search(request: Request) -> Response:
-        return JSONResponse(await searches.run(request, album.search, request.query_params))
+        return _json(await searches.run(request, album.search, request.query_params))
 
     async def drop(request: Request) -> Response:
-        return JSONResponse(await searches.run(request, album.drop, await _body(request)))
+        return _json(await searches.run(request, album.drop, await _body(request)))
 
     async def facts(request: Request) -> Response:
         found = await searches.run(request, album.facts, request.path_params["photo_id"])
-        return _not_there() if found is None else JSONResponse(found)
+        return _not_there() if found is None else _json(found)
 
     async def picture(request: Request, *, large: bool) -> Response:
         made = await pictures.run(request, album.picture, request.path_params["photo_id"], large=large)
@@ -146,12 +147,17 @@ async def _body(request: Request) -> bytes:
     return bytes(content)
 
 
+def _json(content: object, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    # in ASCII: a name of a file may hold bytes that are no UTF-8
+    return Response(json.dumps(content), status_code, headers, "application/json")
+
+
 def _not_there() -> Response:
     return _error(404, "there is no such photo")
 
 
 def _error(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": reason}, status_code=status, headers=headers)
+    return _json({"error": reason}, status, headers)
 
 
 async def _explained(_request: Request, error: Exception) -> Response:

@@ -232,7 +232,7 @@ async function view(id) {
   $("large").src = `/photos/${id}/large`;
   const rows = [
     ["Folder", facts.image_id.split("/").slice(0, -1).join("/") || "/"],
-    [facts.dated_by_file ? "File of" : "Taken", facts.day],
+    [facts.dated_by_file ? "File dated" : "Taken", facts.day],
     ["Size", `${facts.width} × ${facts.height}`],
     ["Camera", facts.camera],
     ...facts.copies.map((path) => ["Copy", path]),
