@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 import socket
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 
 import uvicorn
 
@@ -15,7 +16,7 @@ from imgsearch_cli.serve.album import Album
 from imgsearch_cli.serve.app import make_app
 from imgsearch_cli.streams import say
 from imgsearch_cli.writing import write_line
-from index_store.errors import UsageError, os_reason
+from index_store.errors import ImgsearchError, UsageError, os_reason
 from index_store.machine import usable_workers
 from index_store.photos.thumbnails import Thumbnails
 from index_store.queries.live import LiveSearcher
@@ -39,6 +40,7 @@ def serve_page(
     live = LiveSearcher(store, encoder, policy_file)
     with live.use() as searcher:
         searcher.ask("a photo")  # what is missing is said now, and the models are warm
+    Thread(target=_warm_up, args=[live], daemon=True).start()
     workers = usable_workers()
     thumbnails = Thumbnails(workers)
     port = listening.getsockname()[1]
@@ -74,6 +76,12 @@ def _run(app: object, listening: socket.socket) -> None:
         timeout_graceful_shutdown=_LEAVING_SECONDS,
     )
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _warm_up(live: LiveSearcher) -> None:
+    """Load what judges texts that speak of people, which takes seconds; whoever asks first would wait for it."""
+    with suppress(ImgsearchError), live.use() as searcher:
+        searcher.ask("a kid")  # refused, and so neither searched nor kept
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -170,7 +171,10 @@ def test_a_body_has_a_limit_whether_its_length_is_told_or_not(page):
 def test_other_methods_and_very_long_headers_are_refused(page):
     assert page.post("api/search").status_code == 405
     assert page.delete("api/photos/x").status_code == 405
-    assert page.get("", headers={"X-Long": "a" * 70_000}).status_code in {400, 431}
+    try:
+        assert page.get("", headers={"X-Long": "a" * 4_000_000}).status_code in {400, 431}
+    except httpx.TransportError:  # it hangs up before all has come
+        assert page.get("").status_code == 200
 
 
 def test_another_sites_page_is_refused_and_its_names_for_this_machine(page):

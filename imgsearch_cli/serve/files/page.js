@@ -1,7 +1,9 @@
 // The page's behaviour. What is searched for stands in the address, so that links and the back button work.
 
 const PART = 40; // photos that one request asks for
+const LATE = 400; // milliseconds after which it says that it searches
 const WAIT = 80; // milliseconds without a key before a search begins
+const TYPING = "typing"; // marks an entry of the history that what is typed next replaces
 const FIELDS = ["q", "in", "after", "before", "camera", "shape", "not"];
 const FILTERS = FIELDS.slice(1);
 
@@ -16,7 +18,7 @@ let timer = 0;
 
 const state = () => new URLSearchParams(location.search);
 
-function go(change, { replace = false } = {}) {
+function go(change, { replace = false, mark = null } = {}) {
   const next = state();
   for (const [name, value] of Object.entries(change)) {
     if (value) next.set(name, value);
@@ -24,7 +26,7 @@ function go(change, { replace = false } = {}) {
   }
   const address = next.size ? `?${next}` : location.pathname;
   if (address === (location.search || location.pathname)) return;
-  history[replace ? "replaceState" : "pushState"](null, "", address);
+  history[replace ? "replaceState" : "pushState"](mark, "", address);
   show();
 }
 
@@ -74,6 +76,7 @@ async function find(wanted) {
     say(FILTERS.some((name) => wanted.has(name)) ? "Describe a photo, or give one, to search with these filters" : $("status").dataset.idle);
     return;
   }
+  const late = setTimeout(() => say("Searching ..."), LATE);
   try {
     const found = await ask(wanted, 0, mine.signal);
     if (mine !== running) return;
@@ -84,7 +87,10 @@ async function find(wanted) {
     if (error.name === "AbortError" || mine !== running) return;
     clear();
     answer.key = null; // asked again when the same is searched for
+    say("");
     warn(error.message);
+  } finally {
+    clearTimeout(late);
   }
 }
 
@@ -349,6 +355,10 @@ addEventListener("paste", (event) => {
 
 // -- typing and keys -------------------------------------------------------------------------------------------------
 
+function settle() { // what is typed from now on is another search
+  history.replaceState(null, "", location.href);
+}
+
 function typed() {
   const change = Object.fromEntries(FIELDS.map((name) => [name, form.elements[name].value.trim()]));
   return { ...change, min_score: "", photo: "" };
@@ -359,17 +369,15 @@ form.addEventListener("input", (event) => {
   clearTimeout(timer);
   if (!form.elements.after.checkValidity() || !form.elements.before.checkValidity()) return;
   // what was typed on the way is no place to come back to
-  timer = setTimeout(() => go(typed(), { replace: answer !== null && history.state !== "settled" && Boolean(state().get("q")) }), WAIT);
+  timer = setTimeout(() => go(typed(), { replace: history.state === TYPING, mark: TYPING }), WAIT);
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   clearTimeout(timer);
-  go(typed(), { replace: true });
-  history.replaceState("settled", "", location.href);
+  go(typed(), { replace: history.state === TYPING });
+  settle();
 });
-$("text").addEventListener("blur", () => {
-  if (state().get("q")) history.replaceState("settled", "", location.href);
-});
+$("text").addEventListener("blur", settle);
 $("clear").addEventListener("click", () => go(Object.fromEntries(FILTERS.map((name) => [name, ""]))));
 document.querySelector(".ask .button").addEventListener("keydown", (event) => {
   if (event.key === "Enter" || event.key === " ") {
