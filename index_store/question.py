@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 
 from index_store.errors import UsageError
@@ -40,6 +41,10 @@ class Question:
     k: int = 10
     pool: int = 100
     min_score: float | None = None
+
+    def with_photos(self, photos: Iterable[str | bytes]) -> Question:
+        """Return the same question with these photos in place of its own."""
+        return replace(self, like=tuple(photos))
 
 
 def first_day(text: str) -> date:

@@ -34,6 +34,7 @@ from index_store.records import Answer, Candidate, Match
 if TYPE_CHECKING:
     from index_store.encoders.protocols import TextEncoder
     from index_store.queries.combining import Aim
+    from index_store.queries.duplicates import Duplicate
     from index_store.queries.given_photos import GivenPhotos
     from index_store.records import Embedding, StoredPhoto
     from index_store.reranker.cosine import Scorer
@@ -122,6 +123,26 @@ class Searcher:
             warnings=(*warnings, *self._upgrade_note, *absent_roots(matches, self.store)),
             nearest=nearest,
         )
+
+    def duplicates(self, folders: Sequence[str] = (), *, equal: bool = False) -> list[list[Duplicate]]:
+        """Return groups of equal and of nearly equal photos in the folders, the best of each first.
+
+        `folders` are absolute paths, none means all; `equal` leaves out what is nearly equal. Withheld photos are left
+        out. 100,000 photos take minutes.
+
+        Raises:
+            UsageError: nothing is indexed in a folder.
+            StoreError, PolicyError: something that is needed is missing or broken.
+        """
+        from index_store.queries.duplicates import find_duplicates, paths_below
+
+        refuse_empty_folders(Filters(tuple(folders)), self.store)
+        decisions = self._standing_decisions()
+
+        def shows(photo: StoredPhoto, embedding: Embedding) -> bool:
+            return not (self._withhold and self._showing.withholds(photo, embedding, decisions))
+
+        return find_duplicates(self.store, shows, paths_below(folders), equal=equal)
 
     def _aim(self, question: Question) -> Aim | None:
         """Return what is searched for, None where the policy refuses a text or withholds a given photo."""
@@ -359,6 +380,5 @@ def _reaching(matches: Sequence[Match], least: float) -> list[Match]:
 
 def _nothing_found(nearest: Sequence[Match], least: float, place: str, filters: Filters) -> str:
     if nearest:
-        best = f"(the best {nearest[0].score:.2f})"
-        return f"no photo scores {least:.2f} or more {best}; --min-score 0 shows the nearest"
+        return f"no photo scores {least:.2f} or more (the best {nearest[0].score:.2f})"
     return f"{place} holds no photos" if filters == Filters() else "no photo passes the filters"

@@ -291,15 +291,23 @@ class ImageStore:
     # -- groups: what filters ask for ---------------------------------------------------------------------------------
 
     def _passing(self, filters: Filters) -> Passing:
+        self._require_keys()
+        return passing(filters, self._groups.all().values(), self._naming)
+
+    def _require_keys(self) -> None:
         if self.manifest.keys < KEYS:
             raise StoreError(
                 f"{self.place}: was written by an earlier version, which kept no days, folders and cameras to filter "
                 "by; run 'imgsearch index' once, which adds them without reading a photo"
             )
-        return passing(filters, self._groups.all().values(), self._naming)
 
     def folders(self) -> set[str]:
-        """Return the absolute paths of the folders in which photos lie, and perhaps of some that are empty by now."""
+        """Return the absolute paths of the folders in which photos lie, and perhaps of some that are empty by now.
+
+        Raises:
+            StoreError: the store fails, or an earlier version wrote it, without its folders.
+        """
+        self._require_keys()
         return {self._naming.image_id(name) for group in self._groups.all().values() for name in group.folders}
 
     def add_keys(self) -> None:
@@ -370,7 +378,9 @@ class ImageStore:
                 collection.upsert(
                     ids=[_root_id(root) for root, _ in batch],
                     embeddings=np.ones((len(batch), 1), dtype=np.float32),  # a row without a vector is refused
-                    metadatas=[row | {"seal": seal(*_sealed_facts(row))} for _, row in batch],
+                    metadatas=[
+                        row | {"seal": seal(*_sealed_facts(row)) if root.trusted else ""} for root, row in batch
+                    ],
                 )
 
     def drop_roots(self, roots: Sequence[IndexedRoot]) -> None:
