@@ -20,7 +20,6 @@ def completion(context: click.Context, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from imgsearch_cli.writing import write_line
 
     kind = get_completion_class(shell)
     assert kind is not None
