@@ -82,6 +82,7 @@ class Library:
         rules = choose_photo_rules(card, policy, named=self.encoder)
         with self._writing(make=True):
             store = create_store(self.place, Manifest(card.name, card.dimension))
+            store.add_keys()
             hidden = set(_paths(store.withheld(policy.photo_threshold)))
             chosen, foreign = _chosen_places(places, store.roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
@@ -155,7 +156,35 @@ class Library:
                 each.drop_paths({content: lost for content, lost in losses.items() if lost})
                 dropped.update(path for lost in losses.values() for path in lost)
             store.drop_roots([root for root in roots if _below([root.path], paths)])
+            store.drop_unused_groups()
         return len(dropped)
+
+    def move(self, old: str, new: str) -> int:
+        """Note that what lay at or below the absolute path `old` lies at `new` now; return how many files that are.
+
+        It holds for every encoder, and for the roots there. No photo is read: the next `index` looks at them.
+
+        Raises:
+            UsageError: nothing is at `new`, or nothing is indexed at or below `old`; nothing was changed.
+        """
+        if not os.path.exists(new):
+            raise UsageError(f"{new}: is not there; move the folder first; nothing was changed")
+        with self._writing():
+            store = self._open()
+            stores = [store, *store.others()]
+            moved = [[photo for photo in each.photos() if _below(photo.paths, [old])] for each in stores]
+            roots = [root for root in store.roots() if lies_below(root.path, old)]
+            if not roots and not any(moved):
+                raise UsageError(f"{old}: nothing is indexed there; nothing was changed")
+            followed = [replace(root, path=_followed(root.path, old, new)) for root in roots]
+            for each, photos in zip(stores, moved, strict=True):
+                each.name_roots({root.name: root.path for root in followed if root.name})
+                each.update([_with_paths_followed(photo, old, new) for photo in photos])
+            store.set_roots(followed)
+            there = {root.path for root in followed}
+            store.drop_roots([root for root in roots if not root.name and root.path not in there])
+            store.drop_unused_groups()
+        return len({path for photos in moved for path in _below(_paths(photos), [old])})
 
     def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
         """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there."""
@@ -328,6 +357,18 @@ def _paths(photos: Iterable[StoredPhoto]) -> list[str]:
 
 def _below(each: Iterable[str], paths: Sequence[str]) -> list[str]:
     return [path for path in each if any(lies_below(path, above) for above in paths)]
+
+
+def _followed(path: str, old: str, new: str) -> str:
+    """Return where a path lies after `old` was moved to `new`."""
+    return os.path.join(new, os.path.relpath(path, old)) if path != old else new
+
+
+def _with_paths_followed(photo: StoredPhoto, old: str, new: str) -> StoredPhoto:
+    return photo.with_files(
+        replace(file, image_id=_followed(file.image_id, old, new)) if lies_below(file.image_id, old) else file
+        for file in photo.files
+    )
 
 
 def _chosen_files(photos: Iterable[StoredPhoto], paths: Sequence[str]) -> dict[str, list[PhotoFile]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,16 +32,19 @@ class PhotoFile:
 
 @dataclass(frozen=True, slots=True)
 class PhotoInput:
-    """How photos are prepared for an encoder.
+    """How photos are prepared for an encoder, or for people.
 
     `squash`: resized to exactly `side` x `side` pixels, the aspect ratio ignored; otherwise the shorter side becomes
     `side` and the aspect ratio is kept. With a `second_side` the decoded pixels are also resized for a second tower.
+    `for_people`: the longer side becomes at most `side`, nothing is enlarged, and the first picture of the file is
+    enough.
     """
 
     side: int
     squash: bool = True
     second_side: int = 0
     second_squash: bool = True
+    for_people: bool = False
 
     @property
     def second(self) -> PhotoInput | None:
@@ -184,6 +188,24 @@ class Verdict:
         return self.withheld_up_to >= threshold
 
 
+LANDSCAPE, PORTRAIT = "landscape", "portrait"
+"""The two shapes of a photo that is no square."""
+
+
+def _day_taken(taken: str) -> date | None:
+    try:
+        return date.fromisoformat(taken[:10])
+    except ValueError:
+        return None
+
+
+def _day_of(mtime_ns: int) -> date:
+    try:
+        return date.fromtimestamp(mtime_ns / 1e9)
+    except (ValueError, OverflowError, OSError):  # a store may hold any number
+        return date.min
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPhoto:
     """One row of the store without its embedding: a content, the files that hold it, and the verdict.
@@ -216,6 +238,21 @@ class StoredPhoto:
         """The absolute paths of all copies, sorted."""
         return tuple(file.image_id for file in self.files)
 
+    @property
+    def day(self) -> date:
+        """The day on which the photo was taken, else that of its oldest file's time, where this process is."""
+        return _day_taken(self.taken) or _day_of(min(file.mtime_ns for file in self.files))
+
+    @property
+    def dated_by_file(self) -> bool:
+        """Whether `day` is that of a file, since the photo does not tell when it was taken."""
+        return _day_taken(self.taken) is None
+
+    @property
+    def shape(self) -> str:
+        """`landscape`, `portrait`, or "" for a square."""
+        return LANDSCAPE if self.width > self.height else PORTRAIT if self.height > self.width else ""
+
     def judged_again(self, verdict: Verdict) -> Verdict:
         """Return the verdict that holds where `verdict` was made of the embedding alone.
 
@@ -244,7 +281,8 @@ class Candidate:
 class Match:
     """One row of an answer. A withheld row keeps its rank; what names the photo is absent, its figures are 0.
 
-    `copies` are the paths of further files of the same content. `missing`: no file of it is there now.
+    `copies` are the paths of further files of the same content. `missing`: no file of it is there now. `day` is when it
+    was taken, `dated_by_file` whether only its file's time says so; `content_hash` names it in the store.
     """
 
     rank: int
@@ -255,6 +293,10 @@ class Match:
     height: int | None
     copies: tuple[str, ...] = ()
     missing: bool = False
+    day: date | None = None
+    dated_by_file: bool = False
+    camera: str = ""
+    content_hash: str = ""
 
     @property
     def withheld(self) -> bool:
@@ -267,7 +309,8 @@ class Answer:
     """What a query is answered with: matches by falling score, or the notice alone.
 
     `notice` is the policy's text where the query itself may not be answered or where a match is withheld, else None.
-    `refused` tells the two apart: the query itself was not answered. `reason` says why there are no matches.
+    `refused` tells the two apart: the query itself was not answered. `reason` says why there are no matches; `nearest`
+    are then a few photos below the threshold, which are probably not what was asked for; none of them is withheld.
     """
 
     query: str
@@ -277,6 +320,7 @@ class Answer:
     calibrated: bool = True
     warnings: tuple[str, ...] = ()
     reason: str = ""
+    nearest: tuple[Match, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

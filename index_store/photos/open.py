@@ -265,6 +265,9 @@ def _pixels(smooth: Image.Image, metadata: Metadata, wanted: PhotoInput) -> Pixe
 
 
 def _target_size(width: int, height: int, wanted: PhotoInput) -> tuple[int, int]:
+    if wanted.for_people:
+        scale = min(1.0, wanted.side / max(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
     if wanted.squash:
         return wanted.side, wanted.side
     scale = wanted.side / min(width, height)
@@ -276,7 +279,7 @@ def _further(
 ) -> tuple[tuple[_Forms, ...], bool]:
     """Return the further frames that differ from the first, and whether there are some that cannot be looked at."""
     unseen = has_unseen_track(content, family, count_of(picture)) or (family == "JXL" and jxl_size(content)[2])
-    if count_of(picture) == 1:
+    if count_of(picture) == 1 or wanted.for_people:
         return (), unseen
     frames = [first]
     with _pixels_limited():

@@ -118,6 +118,13 @@ def open_folder(place: str) -> ClientAPI:
     return chromadb.PersistentClient(os.path.abspath(place), settings=own_settings())
 
 
+def close_client(client: ClientAPI) -> None:
+    """Close a client; what is opened in the same place from now on is read again from the disk."""
+    close = getattr(client, "close", None)  # Chroma's interface does not promise it, its clients have it
+    if close is not None:
+        close()
+
+
 def _keep_private(place: str) -> None:
     """Make the files private that Chroma leaves readable, in a store whose folder is its owner's alone."""
     with suppress(OSError):

@@ -15,6 +15,7 @@ from typing import Any
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.records import BY_HAND, FindOptions, IndexedRoot, PhotoFile, StoredPhoto, Verdict
+from index_store.store.groups import DAY, GROUP, day_number, group_of
 from index_store.store.naming import NAMED, Naming, kept, plain
 
 Row = dict[str, str | int | float | bool]
@@ -56,6 +57,8 @@ def photo_row(photo: StoredPhoto, naming: Naming) -> Row:
         _PHOTO: json.dumps(facts, separators=(",", ":")),
         WITHHELD_UP_TO: verdict.withheld_up_to,
         JUDGED_BY: judged_by(verdict.rule, verdict.policy),
+        DAY: day_number(photo.day),
+        GROUP: group_of(photo, naming).number,
     }
     return row | {COPIES: len(photo.files)} if len(photo.files) > 1 else row
 

@@ -24,9 +24,9 @@ def free_handles(request):
 
 @pytest.mark.parametrize("free_handles", [0, 1, 3, 9, 20], indirect=True)
 def test_a_database_that_does_not_open_for_want_of_handles_names_the_way_out(free_handles, tmp_path):
-    with pytest.raises(StoreError, match=r"\(code: 14\).*; too many files are open: ask for fewer --jobs"):
-        with translated(str(tmp_path)):
-            raise RuntimeError(CANNOT_OPEN)
+    advice = r"\(code: 14\).*; too many files are open: ask for fewer --jobs"
+    with pytest.raises(StoreError, match=advice), translated(str(tmp_path)):
+        raise RuntimeError(CANNOT_OPEN)
 
 
 def test_with_handles_left_another_reason_is_not_made_up(tmp_path):
