@@ -38,9 +38,10 @@ def learning_data(count: int = 200, kept_out: int = 40) -> tuple[LearningData, L
         for number, at_home in enumerate(home)
     ]
     ones, target = np.ones(count, np.float32), child.astype(np.float32)
+    person = (child | (np.arange(count) % 4 == 1)).astype(np.float32)  # half of the others are grown up
     seen = np.where(home, "", np.where(child, "yes", "no"))
     data = LearningData(photos, rows, "colours-1", np.arange(count) < kept_out, home, ones)
-    return data, Labels(target, ones, target, ones, child, seen)
+    return data, Labels(target, ones, person, ones, child, seen)
 
 
 def test_training_learns_saves_and_reports(tmp_path):
