@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-NEAR_NEGATIVES, OTHER_NEGATIVES = 15, 25
+NEAR_NEGATIVES, OTHER_NEGATIVES = 10, 15
 """For each query and set: the nearest photos whose captions leave it unsaid, and as many at random for the rest."""
 
 LEAST_RIGHT_SHARE = 0.08

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_SEEN_CAPTIONS = 10_000
 """How many captions of photos that the encoder learned from are read in each folder: more take long and add little."""
 
-LEAST_PHOTOS = 4
+LEAST_PHOTOS = 5
 """A phrase is learned from where the captions of so many photos say it."""
 
 SENTENCES, SENTENCE_WORDS = 1_000, 7

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-SHORT_OPTIONS = MatchingOptions(penalty=300.0, steps=15, folds=3, bank_size=800)
+SHORT_OPTIONS = MatchingOptions(penalty=300.0, steps=15, folds=2, bank_size=800)
 """Chosen on held-out photos of flickr8k_pretrain and on coco_val, see docs/relevance.md."""
 
 GATE_PENALTY = 0.01

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Completed = Callable[[ShortQueryModel], Reranker]
     """A model for short queries -> the reranker that queries would use it in."""
 
-MEASURING_FOLDS = 3
+MEASURING_FOLDS = 2
 
 
 @dataclass(frozen=True, slots=True)
