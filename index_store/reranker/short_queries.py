@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RAMP = 3.0
 """The share of this model rises from 0 to 1 while the log odds of "a few words" go from -RAMP to RAMP."""
 
-_LEARNED = ("weights", "text_mean", "photo_mean", "photo_bank", "gate")
+_LEARNED = ("weights", "text_mean", "photo_mean", "photo_bank", "wording", "gate")
 
 
 @dataclass(frozen=True, slots=True)

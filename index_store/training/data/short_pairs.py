@@ -24,6 +24,9 @@ NEAR_NEGATIVES, OTHER_NEGATIVES = 10, 15
 LEAST_RIGHT_SHARE = 0.08
 """A query counts as if at least so many of the photos were right: else no photo would ever pass for a rare thing."""
 
+THINGS = ("thing", "described")
+"""The kinds of phrases that may be absent: what nobody says to happen may happen all the same."""
+
 BARE_SHARE = 0.5
 """How often a query is worded as barely as can be; otherwise one of its wordings is drawn."""
 
@@ -49,10 +52,14 @@ class ShortSet:
 
 @dataclass(frozen=True, slots=True)
 class ShortPairs:
-    """Pairs of short queries and photos; `calibrating` marks those that scores are calibrated on."""
+    """Pairs of short queries and photos; `calibrating` marks those that scores are calibrated on.
+
+    Each of `wordings` holds the places of the texts that say the same thing.
+    """
 
     pairs: Pairs
     calibrating: NDArray[np.bool_]
+    wordings: Sequence[Places]
 
 
 def make_short_pairs(
@@ -60,6 +67,7 @@ def make_short_pairs(
 ) -> ShortPairs:
     """Return pairs of all phrases with photos: all that say it, the nearest that do not, and some others.
 
+    A thing that no caption of a set says has such pairs too, so that absent things are learned from.
     Calibrated is on unseen photos with several captions; where there are none, on all unseen ones.
     """
     chance = np.random.default_rng(seed)
@@ -74,9 +82,10 @@ def make_short_pairs(
     strict = any((each.unseen & more).any() for each, more in zip(sets, several, strict=True))
     for each, more in zip(sets, several, strict=True):
         usable = each.unseen & more if strict else each.unseen
-        for phrase, photo_relevance in by_phrase(each.sayings).items():
-            if phrase in wordings:
-                ways = wordings[phrase]
+        said = by_phrase(each.sayings)
+        for phrase, ways in wordings.items():
+            photo_relevance = said.get(phrase, {})
+            if photo_relevance or phrase.kind in THINGS:
                 bare = chance.random() < BARE_SHARE
                 row = place[ways[0] if bare else ways[int(chance.integers(len(ways)))]]
                 chosen, values, weights = _of_phrase(each, photo_relevance, texts.rows[row], chance)
@@ -86,7 +95,7 @@ def make_short_pairs(
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     pairs = Pairs(texts, photos, text_places, photo_places, values, weights / weights.mean())
-    return ShortPairs(pairs, calibrating)
+    return ShortPairs(pairs, calibrating, [np.array([place[way] for way in ways]) for ways in wordings.values()])
 
 
 def by_phrase(sayings: Sayings) -> dict[Phrase, dict[int, float]]:
@@ -113,12 +122,12 @@ def _of_phrase(
     drawn = chance.choice(far, min(OTHER_NEGATIVES, len(far)), replace=False)
     chosen = np.concatenate([right, near, drawn])
     values = np.concatenate([np.fromiter(photo_relevance.values(), dtype=np.float64), np.zeros(len(near) + len(drawn))])
-    share = min(max(len(right) / len(each.photos), LEAST_RIGHT_SHARE), 0.5)
-    total = each.weight * np.sqrt(len(right))
+    share = min(max(len(right) / len(each.photos), LEAST_RIGHT_SHARE), 0.5) if len(right) else 0.0
+    total = each.weight * np.sqrt(max(len(right), 1))
     stands_for = np.concatenate([np.ones(len(near)), np.full(len(drawn), len(far) / max(len(drawn), 1))])
     weights = np.concatenate(
         [
-            np.full(len(right), total * share / len(right)),
+            np.full(len(right), total * share / max(len(right), 1)),
             total * (1 - share) * stands_for / max(stands_for.sum(), 1e-9),
         ]
     )

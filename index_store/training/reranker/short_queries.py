@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from index_store.errors import MissingExtraError
-from index_store.reranker.features import short_matching
+from index_store.reranker.features import short_matching, without_wording
 from index_store.reranker.short_queries import ShortQueryModel
-from index_store.training.data.pairs import Pairs
+from index_store.training.data.pairs import Pairs, Vectors
 from index_store.training.data.short_pairs import ShortPairs
 from index_store.training.data.splits import folds_by_photo
 from index_store.training.reranker.calibration import fit_calibration
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-SHORT_OPTIONS = MatchingOptions(penalty=300.0, steps=15, folds=2, bank_size=800)
+SHORT_OPTIONS = MatchingOptions(penalty=600.0, steps=15, folds=2, bank_size=800)
 """Chosen on held-out photos of flickr8k_pretrain and on coco_val, see docs/relevance.md."""
 
+WORDING_DIRECTIONS = 4
+CALIBRATION_BINS = 10
 GATE_PENALTY = 0.01
-_CHUNK = 50_000
 
 
 def fit_short_queries(
@@ -44,11 +45,13 @@ def fit_short_queries(
 
     `sentences` are embeddings of texts that are no short queries, `bank` reference photos.
     """
-    pairs = short.pairs
+    wording = wording_directions(short)
+    texts = short.pairs.texts
+    pairs = replace(short.pairs, texts=Vectors(texts.names, without_wording(texts.rows, wording)))
     banks = bank, np.zeros((0, bank.shape[1]), np.float32)
     features = np.empty((len(pairs), 0), np.float32)
     for fold in folds_by_photo(pairs.images, options.folds, seed):
-        arrays = fit_matching(pairs.take(fold.train), None, banks, options)
+        arrays = {**fit_matching(pairs.take(fold.train), None, banks, options), "wording": wording}
         found = _features(pairs.take(fold.valid), arrays)
         if features.shape[1] == 0:
             features = np.empty((len(pairs), found.shape[1]), np.float32)
@@ -58,11 +61,21 @@ def fit_short_queries(
     places = np.flatnonzero(short.calibrating)
     if not len(places):
         places = np.arange(len(pairs))
-    calibration = fit_calibration(raw[places], pairs.relevance[places], pairs.weight[places])
+    calibration = fit_calibration(raw[places], pairs.relevance[places], pairs.weight[places], CALIBRATION_BINS)
     learned = dict(fit_matching(pairs, None, banks, options))
     del learned["caption_bank"]
-    learned["gate"] = fit_gate(pairs.texts.rows[np.unique(pairs.text_places)], sentences)
+    learned["wording"] = wording
+    learned["gate"] = fit_gate(texts.rows[np.unique(pairs.text_places)], sentences)
     return ShortQueryModel(learned, cast("Quadratic", predictor), calibration)
+
+
+def wording_directions(short: ShortPairs, count: int = WORDING_DIRECTIONS) -> Rows:
+    """Return the directions, unit rows, in which the wordings of one thing differ most."""
+    rows = short.pairs.texts.rows
+    apart = [rows[ways] - rows[ways].mean(axis=0) for ways in short.wordings if len(ways) > 1]
+    if not apart:
+        return np.zeros((0, rows.shape[1]), np.float32)
+    return np.asarray(np.linalg.svd(np.concatenate(apart), full_matrices=False)[2][:count], dtype=np.float32)
 
 
 def fit_gate(short: Rows, sentences: Rows) -> Rows:

@@ -1,4 +1,4 @@
-"""The model for short queries on vectors in which it can be learned: things are directions, photos show some of them."""
+"""The model for short queries, on vectors in which it can be learned: things are directions, photos show some."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from index_store.training.data.short_pairs import ShortSet, make_short_pairs
 from index_store.training.data.short_queries import Phrase, Sayings
 from index_store.training.evaluate.short_queries import ShortScores, absent_things, average_precision, score_short
 from index_store.training.reranker.models import fit_calibrated, model_spec
-from index_store.training.reranker.short_queries import fit_short_queries, without_photos
+from index_store.training.reranker.short_queries import fit_short_queries, without_photos, wording_directions
 
 THINGS = tuple(Phrase("thing", (word,)) for word in ("dog", "cat", "boat", "tree", "hat", "car"))
 DIMENSION = 12
@@ -91,6 +91,32 @@ def test_every_photo_that_says_it_is_a_pair_and_some_that_do_not_are(things):
     assert right == pytest.approx((wanted > 0).mean(), abs=1e-6)
 
 
+def test_a_thing_that_no_photo_of_a_set_shows_is_learned_as_absent(things):
+    one = shown(things, 60, 5, 6)
+    said = [{phrase: count for phrase, count in row.items() if phrase != THINGS[0]} for row in one.sayings.said]
+    without = ShortSet("s", Sayings(one.sayings.images, one.sayings.captions, said, {}, {}), one.photos, one.unseen)
+    pairs = make_short_pairs([without], {THINGS[0]: ["dog"], THINGS[1]: ["cat"]}, things, seed=0).pairs
+    dog = pairs.text_places == 0
+    assert (dog.sum(), pairs.relevance[dog].max()) == (25, 0.0)
+    assert pairs.weight[dog].sum() > 0
+
+
+def test_how_a_thing_is_worded_moves_its_score_little(things):
+    chance = np.random.default_rng(0)
+    way = np.eye(DIMENSION, dtype=np.float32)[-2]
+    rows = unit(np.concatenate([things.rows, things.rows + 0.8 * way]))
+    texts = Vectors([*things.names, *(f"a {name}" for name in things.names)], rows)
+    one = shown(things, 200, 5, 7)
+    one = ShortSet(one.name, one.sayings, unit(one.photos + chance.normal(scale=0.3, size=(200, 1)) * way), one.unseen)
+    ways = {phrase: [phrase.words[0], f"a {phrase.words[0]}"] for phrase in THINGS}
+    short = make_short_pairs([one], ways, texts, seed=0)
+    sentences = unit(chance.normal(size=(40, DIMENSION)))
+    assert abs(wording_directions(short, 1)[0] @ way) > 0.9
+    model = fit_short_queries(short, sentences, one.photos[:50], seed=0)
+    bare, worded = (model.score(text[None], one.photos) for text in (rows[0], rows[len(things.names)]))
+    assert np.abs(bare - worded).max() < 0.1
+
+
 def test_the_gate_tells_a_few_words_from_a_sentence(fitted, things):
     model, _, sentences = fitted
     assert model.share(things.rows).min() > 0.8
@@ -111,7 +137,9 @@ def test_a_reranker_keeps_its_model_for_short_queries(fitted, things, learnable,
     for row in things.rows:
         scores = read.score(row, photos)
         np.testing.assert_allclose(scores, written.score(row, photos), atol=1e-2)  # half precision
-        np.testing.assert_allclose(scores, read.score_pairs(np.repeat(row[None], len(photos), axis=0), photos), atol=1e-4)
+        np.testing.assert_allclose(
+            scores, read.score_pairs(np.repeat(row[None], len(photos), axis=0), photos), atol=1e-4
+        )
         assert scores.dtype == np.float32
 
 
