@@ -20,6 +20,7 @@ DEMO_STORE := .demo/store
 DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
 DATA_MIXED := ../shared/data/mixed_pretrain
+DATA_OTHER := ../shared/data/coco_val
 
 .PHONY: demo test test-slow test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
 
@@ -84,7 +85,8 @@ weights: $(VENV)/.ready
 	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --output index_store/weights/encoder
 	$(IMGSEARCH) train minors $(DATA_PRETRAIN) --output index_store/weights/minors --evaluate $(DATA)
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
-	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker
+	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker --short $(DATA_PRETRAIN):1:0.05 \
+	  --short $(DATA_MIXED):0.5:0.1 --measure $(DATA_OTHER)
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel
