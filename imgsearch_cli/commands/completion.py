@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from imgsearch_cli.writing import write_line
-
 PROGRAM = "imgsearch"
 
 
@@ -25,5 +23,4 @@ def completion(context: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(context.find_root().command, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE")
-    for line in (script.source_template % script.source_vars()).strip().splitlines():
-        write_line(line)
+    click.echo((script.source_template % script.source_vars()).strip())
