@@ -56,13 +56,15 @@ def duplicates(
     from index_store.machine import one_blas_thread
 
     one_blas_thread()
+    from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_duplicates import render_duplicates
     from index_store.queries.ask import Searcher
 
     searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy)
     if no_policy:
         say("imgsearch: the compliance policy is off: nothing is withheld")
-    groups = searcher.duplicates(folders, equal=equal)
+    with progress_bar("comparing", "photos", quiet=context.obj["quiet"]) as progress:
+        groups = searcher.duplicates(folders, progress, equal=equal)
     if not groups:
         if not context.obj["quiet"]:
             say("no duplicates found")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -124,11 +124,17 @@ class Searcher:
             nearest=nearest,
         )
 
-    def duplicates(self, folders: Sequence[str] = (), *, equal: bool = False) -> list[list[Duplicate]]:
+    def duplicates(
+        self,
+        folders: Sequence[str] = (),
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        equal: bool = False,
+    ) -> list[list[Duplicate]]:
         """Return groups of equal and of nearly equal photos in the folders, the best of each first.
 
         `folders` are absolute paths, none means all; `equal` leaves out what is nearly equal. Withheld photos are left
-        out. 100,000 photos take minutes.
+        out. Photos that are related are opened, of which `progress` is told; that takes minutes for 10,000.
 
         Raises:
             UsageError: nothing is indexed in a folder.
@@ -142,7 +148,7 @@ class Searcher:
         def shows(photo: StoredPhoto, embedding: Embedding) -> bool:
             return not (self._withhold and self._showing.withholds(photo, embedding, decisions))
 
-        return find_duplicates(self.store, shows, paths_below(folders), equal=equal)
+        return find_duplicates(self.store, shows, paths_below(folders), progress, equal=equal)
 
     def _aim(self, question: Question) -> Aim | None:
         """Return what is searched for, None where the policy refuses a text or withholds a given photo."""
