@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from index_store.compliance.choose_photo_rule import choose_photo_rule
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
@@ -23,12 +24,20 @@ from index_store.paths import is_url, lies_below, named_store, shown_place
 from index_store.photos.hashing import hash_file
 from index_store.photos.places import Place, chosen_places
 from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
+from index_store.question import Filters, Question
 from index_store.records import Answer, IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.store.client import store_exists
 from index_store.store.images import ImageStore, create_store, encoders_in, open_store
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from index_store.encoders.protocols import Embeddings, PhotoEncoder
+    from index_store.photos.opening import Given
+
+    PlaceName = str | os.PathLike[str] | Place
+    PlaceNames = PlaceName | Sequence[PlaceName]
 
 _FOREIGN = (
     "was indexed by another user or on another machine, so a refresh does not read it; to refresh it here, name it: "
@@ -40,10 +49,12 @@ _FOREIGN = (
 class Library:
     """A store with the encoder and the policy that it is used with; None means what ships, or the user's own store.
 
+    >>> from index_store import Library
     >>> library = Library("photos.store")
-    >>> library.index([Place("photos")])
-    >>> for match in library.search("dog on beach").matches:
-    ...     print(f"{match.score:.2f} {match.image_id}")
+    >>> library.index("photos").skipped
+    ()
+    >>> for match in library.search("a cat", k=2, min_score=0):
+    ...     assert match.score >= 0 and match.path
 
     `wait` makes a writer wait for another one instead of failing. `allow_unjudged` lets `index` store photos, withheld,
     that no rule can judge, because none belongs to the encoder. `device` is what photos are encoded on: `cpu`, `cuda`
@@ -64,11 +75,16 @@ class Library:
 
     def index(
         self,
-        places: Sequence[Place] = (),
+        places: PlaceNames = (),
         options: IndexOptions | None = None,
         progress: Progress = lambda done, total: None,
     ) -> IndexReport:
         """Index the photos below `places`, or refresh all that was indexed before; the same as `imgsearch index`.
+
+        `places` are names of folders and files, `~` being the home folder, or `Place`s, one or several.
+
+        >>> library.index("photos").unchanged == library.index(["photos"]).unchanged > 0
+        True
 
         A root that is missing at a refresh is reported as skipped, and what is stored of it stays. When all roots are
         embedded with the encoder that ships, the photos of an earlier one are dropped.
@@ -77,6 +93,7 @@ class Library:
             PolicyError, EncoderError, WeightsError: what is needed is missing or broken; nothing was changed.
             UsageError, StoreError: see `index_store.indexing.run.index_photos`.
         """
+        places = _as_places(places)
         policy = load_policy(self.policy_file)
         card = self._writing_card(places)
         rule, load_judge = choose_photo_rule(card, policy, named=self.encoder, unjudged=self.allow_unjudged)
@@ -100,14 +117,17 @@ class Library:
         notes = _without_names(report.notes, hidden | withheld)
         return replace(report, withheld=len(withheld), skipped=skipped, notes=notes)
 
-    def plan(
-        self, places: Sequence[Place] = (), options: IndexOptions | None = None
-    ) -> tuple[IndexPlan, frozenset[str]]:
+    def plan(self, places: PlaceNames = (), options: IndexOptions | None = None) -> tuple[IndexPlan, frozenset[str]]:
         """Return what `index` would do, and the paths in it that may not be shown; nothing is written or made.
+
+        >>> plan, withheld = library.plan("photos")
+        >>> len(plan.added)
+        0
 
         Raises:
             UsageError, StoreError: as `index` does.
         """
+        places = _as_places(places)
         store = self._open(read_only=True) if store_exists(self.place) or not places else None
         roots = store.roots() if store else []
         chosen, foreign = _chosen_places(places, roots, self.place)
@@ -119,14 +139,73 @@ class Library:
         return replace(plan, skipped=_without_names((*foreign, *plan.skipped), hidden)), hidden
 
     def search(
-        self, query: str, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
+        self,
+        query: str = "",
+        *,
+        like: Given | Sequence[Given] = (),
+        away: str | Sequence[str] = (),
+        filters: Filters | None = None,
+        k: int = DEFAULT_K,
+        pool: int = DEFAULT_POOL,
+        min_score: float | None = None,
     ) -> Answer:
-        """Return the best matches of a description; the same as `imgsearch query`. Models are loaded once.
+        """Return the best matches of a description, of photos, or of both; the same as `imgsearch query`.
+
+        `like` is a photo, or several: the name of a file, its content, or a picture of Pillow. `away` is a text to keep
+        away from, or several. Models are loaded once; new photos of another process are found by a new `Library`.
+
+        >>> from PIL import Image
+        >>> with Image.open("photos/coffee.png") as picture:
+        ...     [match.path.split("/")[-1] for match in library.search(like=picture, k=1)]
+        ['coffee.png']
+        >>> len(library.search("a cup", like="photos/coffee.png", away="tea", k=2))
+        2
 
         Raises:
             UsageError, StoreError, PolicyError: see `index_store.queries.ask.Searcher.ask`.
         """
-        return self._searcher.ask(query, k=k, pool=pool, min_score=min_score)
+        from index_store.photos.opening import given_photo  # late: Pillow
+
+        given = tuple(map(given_photo, _several(like)))
+        texts = (away,) if isinstance(away, str) else tuple(away)
+        return self._searcher.ask(Question(query, given, texts, filters or Filters(), k, pool, min_score))
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Return the embeddings of texts by the store's encoder: unit rows, float32, shape (len(texts), dimension).
+
+        >>> library.encode_texts(["a cat", "a cup"]).shape
+        (2, 512)
+
+        Raises:
+            StoreError, EncoderError, WeightsError: there is no store or no encoder, or its files are damaged.
+        """
+        encoder = self._searcher.encoder
+        return encoder.encode_texts(list(texts)) if len(texts) else _no_rows(encoder.dimension)
+
+    def encode_photos(self, photos: Sequence[Given]) -> Embeddings:
+        """Return the embeddings of photos by the store's encoder: unit rows, float32, shape (len(photos), dimension).
+
+        A photo is the name of a file, its content, or a picture of Pillow.
+
+        >>> rows = library.encode_photos(["photos/coffee.png", "photos/rocket.jpg"])
+        >>> rows.shape, rows.dtype.name
+        ((2, 512), 'float32')
+
+        Raises:
+            UsageError: a photo cannot be decoded.
+            StoreError, EncoderError, WeightsError: there is no store or no encoder, or its files are damaged.
+        """
+        from index_store.photos.opening import given_pixels
+
+        encoder = self._photo_encoder
+        pixels = given_pixels(photos, encoder.photo_input)
+        return encoder.encode_photos(pixels) if pixels else _no_rows(encoder.dimension)
+
+    @once
+    def _photo_encoder(self) -> PhotoEncoder:
+        name = self._searcher.store.manifest.encoder
+        card = encoder_card(self.encoder) if self.encoder else stored_card(name)
+        return load_photo_encoder(card, device=self.device)
 
     @once
     def _searcher(self) -> Searcher:
@@ -322,11 +401,28 @@ class Library:
         # a server orders its writers itself, row by row
         with nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make):
             yield
-        vars(self).pop("_searcher", None)  # the store may have another encoder now
+        for opened in ("_searcher", "_photo_encoder"):  # the store may have another encoder now
+            vars(self).pop(opened, None)
 
     def _open(self, *, read_only: bool = False) -> ImageStore:
         named = self.encoder and encoder_card(self.encoder).name
         return open_store(self.place, named, preferred=encoder_card().name, read_only=read_only)
+
+
+def _as_places(places: PlaceNames) -> list[Place]:
+    several = (places,) if isinstance(places, str | os.PathLike | Place) else places
+    return [place if isinstance(place, Place) else Place(os.path.expanduser(os.fspath(place))) for place in several]
+
+
+def _several(like: Given | Sequence[Given]) -> Sequence[Given]:
+    # a picture of Pillow is no sequence
+    return like if isinstance(like, list | tuple) else (like,)
+
+
+def _no_rows(dimension: int) -> Embeddings:
+    import numpy as np
+
+    return np.empty((0, dimension), dtype=np.float32)
 
 
 def _chosen_places(
