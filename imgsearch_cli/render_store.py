@@ -147,6 +147,7 @@ def render_status(status: StoreStatus, output_format: str) -> None:
         "photos": f"{status.photos:,}, {status.withheld:,} withheld, {status.decided_by_hand:,} decided by hand",
         "roots": "\n".join(printable(root) for root in status.roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",
+        **_other_encoders(status),
         "reranker": status.reranker,
         "policy": status.policy,
         "on disk": "on a server" if status.bytes_on_disk is None else f"{status.bytes_on_disk / 1e6:.1f} MB",
@@ -154,6 +155,11 @@ def render_status(status: StoreStatus, output_format: str) -> None:
         "schema": str(status.schema),
     }
     render_facts(rows.items())
+
+
+def _other_encoders(status: StoreStatus) -> dict[str, str]:
+    others = [f"{name}, {_files(count, 'photo')}" for name, count in status.encoders.items() if name != status.encoder]
+    return {"other encoders": "\n".join(map(printable, others))} if others else {}
 
 
 def render_policy_check(verdicts: Sequence[tuple[str, Judgement]], output_format: str) -> None:

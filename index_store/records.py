@@ -36,13 +36,32 @@ class PhotoInput:
     """How photos are prepared for an encoder, or for people.
 
     `squash`: resized to exactly `side` x `side` pixels, the aspect ratio ignored; otherwise the shorter side becomes
-    `side` and the aspect ratio is kept. `for_people`: the longer side becomes at most `side`, nothing is enlarged, and
-    the first picture of the file is enough.
+    `side` and the aspect ratio is kept. With a `second_side` the decoded pixels are also resized for a second tower.
+    `for_people`: the longer side becomes at most `side`, nothing is enlarged, and the first picture of the file is
+    enough.
     """
 
     side: int
     squash: bool = True
+    second_side: int = 0
+    second_squash: bool = True
     for_people: bool = False
+
+    @property
+    def second(self) -> PhotoInput | None:
+        """The form for the second tower, None where one is enough."""
+        return PhotoInput(self.second_side, self.second_squash) if self.second_side else None
+
+    @property
+    def longest(self) -> int:
+        """The larger of the sides: a photo need not be decoded larger than that."""
+        return max(self.side, self.second_side)
+
+    def joined_with(self, other: PhotoInput) -> PhotoInput:
+        """Return the input that asks for both forms; the other one is left out where it is the same."""
+        if (other.side, other.squash) == (self.side, self.squash):
+            return self
+        return replace(self, second_side=other.side, second_squash=other.squash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +101,8 @@ class OpenedPhoto:
     `width` and `height` are those of the upright original. `taken` is when it was taken, in ISO 8601 without a time
     zone, or only the day; `camera` is make and model in one line of at most 80 printable characters. `frames` are up to
     15 further pictures of the file, in the same form as `pixels`, which are judged with it; where `unseen`, there are
-    such that could not be looked at, and the photo has to be withheld. `note` is what the owner should know ("is cut
+    such that could not be looked at, and the photo has to be withheld. `second_form` are pixels and frames once more,
+    for a second tower, where one was asked for. `note` is what the owner should know ("is cut
     short: ..."), `faults` what is broken besides the picture and counts as absent, for -v; "" where there is nothing.
     """
 
@@ -96,6 +116,13 @@ class OpenedPhoto:
     unseen: bool = False
     note: str = ""
     faults: str = ""
+    second_form: tuple[NDArray[np.uint8], ...] = ()
+
+    def in_second_form(self) -> OpenedPhoto:
+        """Return the photo as the second tower wants it: itself where both want the same."""
+        if not self.second_form:
+            return self
+        return replace(self, pixels=self.second_form[0], frames=self.second_form[1:], second_form=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +215,8 @@ class StoredPhoto:
     by path, each with the fingerprint that it had when it was read last. `width` and `height` are those of the upright
     picture; `taken` is the time of the exposure in ISO 8601 and `camera` its maker and model, "" where not known.
     `pictures` of the file were judged, and the strictest verdict holds; the embedding is that of the first.
+    `shipped_vector` is its embedding by the tower that ships, as `compliance/shipped_vectors.py` packs it, where the
+    row's own is another encoder's: the rule for photos judges by it.
     """
 
     content_hash: str
@@ -198,6 +227,7 @@ class StoredPhoto:
     taken: str = ""
     camera: str = ""
     pictures: int = 1
+    shipped_vector: str = ""
 
     @property
     def image_id(self) -> str:
@@ -374,7 +404,10 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What `imgsearch status` tells; `indexed_at` is an ISO 8601 time in UTC, None before the first run."""
+    """What `imgsearch status` tells; `indexed_at` is an ISO 8601 time in UTC, None before the first run.
+
+    `encoder` is the one that queries use; `encoders` has the number of photos of each encoder of the store.
+    """
 
     store: str
     schema: int
@@ -388,6 +421,7 @@ class StoreStatus:
     bytes_on_disk: int | None
     indexed_at: str | None
     roots: tuple[str, ...] = ()
+    encoders: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

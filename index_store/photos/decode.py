@@ -1,8 +1,8 @@
 """Decode photos in worker processes, so that a file that crashes or hangs a decoder costs one photo and not the run.
 
 Parent and worker speak over pipes: a request is one line of JSON; the answer is the length of a header in four bytes,
-the header in JSON and, behind it, the pixels of the photo and its further frames as they lie in memory. Nothing that a
-worker sends is executed, and it is held to a size, since a hostile photo may have taken it over.
+the header in JSON and, behind it, the pixels of the photo and its further frames as they lie in memory, for two towers
+twice. Nothing that a worker sends is executed, and it is held to a size, since a hostile photo may have taken it over.
 """
 
 from __future__ import annotations
@@ -150,25 +150,29 @@ class Decoder:
         if "error" in answer:
             raise (PhotoUnreadableError if answer["unreadable"] else PhotoError)(str(answer["error"]))
         shapes = [(int(height), int(width)) for height, width in answer["shapes"]]
+        times = 1 if wanted.second is None else 2
         if (
-            not 1 <= len(shapes) <= MOST_FRAMES
+            len(shapes) % times
+            or not times <= len(shapes) <= times * MOST_FRAMES
             or sum(3 * height * width for height, width in shapes) > _MOST_PIXEL_BYTES
         ):
             raise ValueError(f"an answer of {len(shapes)} pictures")
-        pixels, *frames = (self._pixels(worker, *shape) for shape in shapes)
+        pictures = [self._pixels(worker, *shape) for shape in shapes]
+        count = len(pictures) // times
         file = PhotoFile(path, int(answer["size_bytes"]), int(answer["mtime_ns"]), str(answer["content_hash"]))
         taken = answer["taken"]
         return OpenedPhoto(
             file,
-            pixels,
+            pictures[0],
             int(answer["width"]),
             int(answer["height"]),
             taken=None if taken is None else _plain(taken),
             camera=_plain(answer["camera"]),
-            frames=tuple(frames),
+            frames=tuple(pictures[1:count]),
             unseen=bool(answer["unseen"]),
             note=_plain(answer["note"]),
             faults=_plain(answer["faults"]),
+            second_form=tuple(pictures[count:]),
         )
 
     @staticmethod
@@ -303,7 +307,7 @@ def _answer(request: dict[str, Any]) -> tuple[bytes | memoryview, ...]:
     except PhotoError as error:
         failure = {"error": str(error), "unreadable": isinstance(error, PhotoUnreadableError)}
         return (_header(failure),)
-    pictures = (opened.pixels, *opened.frames)
+    pictures = (opened.pixels, *opened.frames, *opened.second_form)
     header = {
         "shapes": [picture.shape[:2] for picture in pictures],
         "width": opened.width,

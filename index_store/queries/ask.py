@@ -120,7 +120,7 @@ class Searcher:
             reason="" if matches else _nothing_found(nearest, least, self.store.place, question.filters),
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=self.calibrated and not question.like,
-            warnings=(*warnings, *self._upgrade_note, *absent_roots(matches, self.store)),
+            warnings=(*warnings, *self._encoder_note, *self._upgrade_note, *absent_roots(matches, self.store)),
             nearest=nearest,
         )
 
@@ -266,6 +266,13 @@ class Searcher:
         return known
 
     @once
+    def _encoder_note(self) -> tuple[str, ...]:
+        """A line that says which of several encoders answers."""
+        used = self.store.manifest.encoder
+        others = [name for name in self.store.encoders if name != used and not shipped_before(name)]
+        return (f"searched with {used}; --encoder takes another: {', '.join(others)}",) if others else ()
+
+    @once
     def _upgrade_note(self) -> tuple[str, ...]:
         """A line where an earlier release's photos are not all embedded again yet."""
         if not any(map(shipped_before, self.store.encoders)) or shipped_before(self.store.manifest.encoder):
@@ -356,9 +363,10 @@ def search(
     k: int = DEFAULT_K,
     pool: int = DEFAULT_POOL,
     min_score: float | None = None,
+    encoder: str | None = None,
 ) -> Answer:
     """Search a store by a description; the same as `imgsearch query`. For many queries keep a `Searcher`."""
-    return Searcher(store).ask(query, k=k, pool=pool, min_score=min_score)
+    return Searcher(store, encoder=encoder).ask(query, k=k, pool=pool, min_score=min_score)
 
 
 def rank(

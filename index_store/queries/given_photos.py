@@ -6,20 +6,20 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from index_store.compliance.choose_photo_rule import choose_photo_rule
+from index_store.compliance.choose_photo_rule import choose_photo_rules
+from index_store.compliance.towers import ShippedTower, Towers, shipped_tower
 from index_store.encoders.registry import EncoderCard, load_photo_encoder
 from index_store.errors import DecoderError, PhotoError, UsageError
 from index_store.once import once
 from index_store.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
+    from index_store.compliance.choose_photo_rule import PhotoRules
     from index_store.compliance.decisions import HandDecisions
     from index_store.compliance.policy import Policy
-    from index_store.encoders.protocols import Embeddings, PhotoEncoder
+    from index_store.encoders.protocols import PhotoEncoder
     from index_store.photos.decode import Decoder
-    from index_store.records import Embedding, OpenedPhoto, Verdict
+    from index_store.records import Embedding, OpenedPhoto, PhotoInput
 
 
 class GivenPhotos:
@@ -46,12 +46,9 @@ class GivenPhotos:
         content = opened.file.content_hash or ""
         if not self._withhold:
             return content, self._encoder.encode_photos([opened.pixels])[0]
-        from index_store.compliance.looks import judge_looks
-
-        threshold = self._policy.photo_threshold
-        embeddings, verdicts = judge_looks(self._encoder, self._judge, [opened], threshold)
-        verdict = decisions.apply(content, embeddings[0], verdicts[0])
-        return None if verdict.withholds_at(threshold) else (content, embeddings[0])
+        seen = self._towers.look([opened])
+        verdict = decisions.apply(content, seen.embeddings[0], seen.verdicts[0])
+        return None if verdict.withholds_at(self._policy.photo_threshold) else (content, seen.embeddings[0])
 
     def _opened(self, photo: str | bytes) -> OpenedPhoto:
         if isinstance(photo, str):
@@ -65,7 +62,7 @@ class GivenPhotos:
     def _decoded(self, path: str, name: str) -> OpenedPhoto:
         try:
             with self._decoding:
-                return self._decoder.decode(path, self._card.photo_input)
+                return self._decoder.decode(path, self._wanted)
         except PhotoError as error:
             raise UsageError(f"{name}: {error}") from error
         except DecoderError as error:
@@ -82,7 +79,21 @@ class GivenPhotos:
         return load_photo_encoder(self._card)
 
     @once
-    def _judge(self) -> Callable[[Embeddings], Sequence[Verdict]]:
-        # an encoder without a rule: a photo that nobody allowed by hand is withheld, as those of the store are
-        _, load = choose_photo_rule(self._card, self._policy, named=self._named, unjudged=not self._policy.mandatory)
-        return load()
+    def _shipped(self) -> ShippedTower | None:
+        """The tower that ships, where the rule that judges needs it."""
+        return shipped_tower(self._rules)
+
+    @once
+    def _rules(self) -> PhotoRules:
+        return choose_photo_rules(self._card, self._policy, named=self._named)
+
+    @once
+    def _wanted(self) -> PhotoInput:
+        if not self._withhold or self._shipped is None:
+            return self._card.photo_input
+        return self._card.photo_input.joined_with(self._shipped.photo_input)
+
+    @once
+    def _towers(self) -> Towers:
+        own = self._rules.own
+        return Towers(lambda: self._encoder, own.load if own else None, self._policy.photo_threshold, self._shipped)

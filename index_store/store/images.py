@@ -13,6 +13,7 @@ import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -421,6 +422,15 @@ class ImageStore:
         with translated(self.place):
             self._client.delete_collection(_collection_name(self.manifest.encoder))
 
+    def choose(self) -> None:
+        """Make this encoder the one that the store is used with from now on, where it holds several."""
+        others = [store.manifest.used for store in self.others()] if len(self.encoders) > 1 else []
+        if not others or self.manifest.used > max(others):
+            return
+        self.manifest = replace(self.manifest, used=datetime.now(UTC).isoformat())
+        with translated(self.place):
+            self._collection.modify(metadata=self.manifest.to_metadata())
+
     def tune(self) -> None:
         """Set how widely the store is searched by its size, for the processes that open it from now on."""
         with translated(self.place):
@@ -441,7 +451,9 @@ class ImageStore:
 def open_store(
     place: str, encoder: str | None = None, preferred: str | None = None, *, read_only: bool = False
 ) -> ImageStore:
-    """Open the collection of `encoder` in an existing store; where none is named, `preferred` or the only one.
+    """Open the collection of `encoder` in an existing store; where none is named, the one in use.
+
+    That is the encoder that was indexed with last, by name, else `preferred`, or the only one.
 
     With `read_only` also a store that this user may not write, or whose disk is full, is read; callers must not write.
 
@@ -458,11 +470,7 @@ def open_store(
     manifests = _manifests(client, place)
     if not manifests:
         raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
-    name = encoder or (preferred if preferred in manifests else None)
-    if name is None and len(manifests) == 1:
-        name = next(iter(manifests))
-    if name is None:
-        raise StoreError(f"{place}: holds several encoders ({_listed(manifests)}); name one with --encoder")
+    name = encoder or _in_use(manifests, preferred, place)
     if name not in manifests:
         raise StoreError(
             f"{place}: was built with the encoder {_listed(manifests)}, not with {name}; "
@@ -476,6 +484,29 @@ def encoders_in(place: str) -> list[str]:
     if not store_exists(place):
         return []
     return sorted(_manifests(connect(place, read_only=True), shown_place(place)))
+
+
+def encoder_in_use(place: str, preferred: str) -> str | None:
+    """Return the name of the encoder that a store is used with, as `open_store` chooses it; None where it has none.
+
+    Raises:
+        StoreError: the store holds several, and none of them was chosen.
+    """
+    if not store_exists(place):
+        return None
+    manifests = _manifests(connect(place, read_only=True), shown_place(place))
+    return _in_use(manifests, preferred, shown_place(place)) if manifests else None
+
+
+def _in_use(manifests: Mapping[str, Manifest], preferred: str | None, place: str) -> str:
+    latest = max(manifests.values(), key=lambda manifest: manifest.used)
+    if latest.used:
+        return latest.encoder
+    if preferred is not None and preferred in manifests:
+        return preferred
+    if len(manifests) > 1:
+        raise StoreError(f"{place}: holds several encoders ({_listed(manifests)}); name one with --encoder")
+    return latest.encoder
 
 
 def create_store(place: str, manifest: Manifest) -> ImageStore:

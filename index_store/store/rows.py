@@ -51,6 +51,8 @@ def photo_row(photo: StoredPhoto, naming: Naming) -> Row:
         "policy": verdict.policy,
         "near": verdict.near,
     }
+    if photo.shipped_vector:
+        facts["shipped_vector"] = photo.shipped_vector
     row: Row = {
         _PHOTO: json.dumps(facts, separators=(",", ":")),
         WITHHELD_UP_TO: verdict.withheld_up_to,
@@ -101,6 +103,7 @@ def stored_photo(content_hash: str, row: Mapping[str, Any], naming: Naming) -> S
             _text(facts["taken"]),
             _text(facts["camera"]),
             _count(facts["pictures"]),
+            _text(facts.get("shipped_vector", "")),
         )
         if not files or not _CONTENT_HASH.fullmatch(content_hash):
             raise ValueError("a row without files, or with an id that is no hash")
