@@ -130,5 +130,7 @@ def _draw(answer: Answer) -> None:
         for start in range(0, len(matches), columns):
             row = matches[start : start + columns]
             pictures = [thumbnails.picture(match.content_hash, match.paths, max(_TILE_PIXELS)) for match in row]
-            console.print(Image(strip(pictures, *_TILE_PIXELS, gap=0), width=_TILE_CELLS * len(row), height=_TILE_LINES))
+            console.print(
+                Image(strip(pictures, *_TILE_PIXELS, gap=0), width=_TILE_CELLS * len(row), height=_TILE_LINES)
+            )
             console.print("".join(str(match.rank).center(_TILE_CELLS) for match in row).rstrip())
