@@ -13,7 +13,7 @@ RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/ind
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
 UV := $(VENVS)/uv/bin/uv
-RESOLVE := $(UV) pip compile setup.cfg --extra demo --extra train --extra raw --extra jxl --extra dev --quiet --no-annotate --no-header \
+RESOLVE := $(UV) pip compile setup.cfg --extra demo --extra train --extra raw --extra jxl --extra serve --extra dev --quiet --no-annotate --no-header \
   --constraint requirements/torch.txt --no-emit-package torch --no-emit-package torchvision
 IMGSEARCH := $(BIN)/imgsearch
 DEMO_STORE := .demo/store

@@ -14,25 +14,37 @@ import click
 
 from imgsearch_cli import exits
 from imgsearch_cli.commands.check import check
+from imgsearch_cli.commands.completion import completion
+from imgsearch_cli.commands.config import config
+from imgsearch_cli.commands.duplicates import duplicates
 from imgsearch_cli.commands.encoders import encoders
 from imgsearch_cli.commands.evaluate import evaluate
 from imgsearch_cli.commands.explore import explore
 from imgsearch_cli.commands.forget import forget
+from imgsearch_cli.commands.help import help_
 from imgsearch_cli.commands.index import index
+from imgsearch_cli.commands.move import move
 from imgsearch_cli.commands.policy import policy
 from imgsearch_cli.commands.query import query
+from imgsearch_cli.commands.serve import serve
 from imgsearch_cli.commands.status import status
 from imgsearch_cli.commands.study import study
 from imgsearch_cli.commands.train import train
+from imgsearch_cli.configuration import configured
 from imgsearch_cli.escaping import printable
+from imgsearch_cli.group import TopicGroup, all_commands, loudness_options, set_loudness, suggestion
 from imgsearch_cli.streams import OutputError, ReaderGone, prepare_streams, say
 from index_store import __version__
 from index_store.errors import ImgsearchError
 from index_store.paths import prepare_home, without_access
 
+PROGRAM = "imgsearch"
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IMGSEARCH"})
-@click.version_option(__version__, prog_name="imgsearch")
+
+@click.group(
+    cls=TopicGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IMGSEARCH"}
+)
+@click.version_option(__version__, prog_name=PROGRAM)
 @click.option("-v", "--verbose", count=True, help="Tell more on standard error; twice for every detail.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary, no warnings: results and errors only.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -47,15 +59,26 @@ def cli(context: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     Results go to standard output, everything else to standard error. Exit codes: 0 at least one result, 1 nothing
     found, 2 wrong usage or an error, 3 the answer is the compliance notice.
     """
-    context.obj = {"quiet": quiet, "debug": debug}
-    level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    _log_to_standard_error(level)
+    context.obj = {"verbose": 0, "quiet": False, "debug": False}
+    _log_to_standard_error()
+    set_loudness(context, verbose=verbose, quiet=quiet, debug=debug)
+    if context.invoked_subcommand not in {"help", "completion"}:
+        context.default_map = configured(cli)
 
 
-COMMANDS = (index, query, status, check, forget, policy, encoders, train, evaluate, explore, study)
+TOPICS = {
+    "Search": (query, serve, duplicates),
+    "Library": (index, status, check, move, forget, encoders),
+    "Compliance": (policy,),
+    "This program": (config, completion, help_),
+    "For people who train models": (train, evaluate, explore, study),
+}
+cli.topics = {topic: [str(command.name) for command in commands] for topic, commands in TOPICS.items()}
 
-for command in COMMANDS:
+for command in (command for commands in TOPICS.values() for command in commands):
     cli.add_command(command)
+    for each in all_commands(command):
+        each.params += loudness_options()
 
 
 def run() -> NoReturn:
@@ -79,7 +102,7 @@ def _main() -> int:
     debug = "--debug" in sys.argv[1:]
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        result = cli.main(standalone_mode=False)
+        result = cli.main(prog_name=PROGRAM, standalone_mode=False)
         return result if isinstance(result, int) else exits.FOUND
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -93,7 +116,10 @@ def _main() -> int:
         return exits.TERMINATED
     except ReaderGone:
         return exits.BROKEN_PIPE
-    except SystemExit as error:  # what click makes of a broken pipe, and standard output's is a ReaderGone
+    except SystemExit as error:
+        if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # how click ends after it has answered the shell
+            return error.code if isinstance(error.code, int) else exits.ERROR
+        # what click makes of a broken pipe, and standard output's is a ReaderGone
         return _fail(error, "a pipe to another process broke", debug)
     except ImgsearchError as error:
         return _fail(error, str(error), debug)
@@ -135,6 +161,8 @@ def _explain_usage(error: click.ClickException) -> None:
         for line in message.splitlines():
             say(line)
         return
+    if isinstance(error, click.NoSuchOption):
+        message = f"there is no option {error.option_name}{suggestion(error)}"
     message = message[:1].lower() + message[1:].rstrip(".")
     say(f"imgsearch: {message}" + (f"; see '{context.command_path} --help'" if context else ""))
 
@@ -166,11 +194,10 @@ class _Escaping(logging.Formatter):
         return printable(without_access(super().formatMessage(record)))
 
 
-def _log_to_standard_error(level: int) -> None:
+def _log_to_standard_error() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Escaping("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("index_store").setLevel(level)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from index_store.errors import UsageError
 from index_store.paths import expanded
+from index_store.question import first_day
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -18,6 +23,24 @@ def _at_home(_context: click.Context, parameter: click.Parameter, value: str | N
     if value == "":
         raise click.BadParameter("is empty", param=parameter)
     return None if value is None else expanded(value)
+
+
+def at_home(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Do the same for an option that may be repeated."""
+    return tuple(expanded(value) for value in values if _at_home(context, parameter, value))
+
+
+def folder_here(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return absolute paths."""
+    return tuple(os.path.abspath(value) for value in at_home(context, parameter, values))
+
+
+def day(_context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
+    """Return the day that an option names, or the first one of a month or a year."""
+    try:
+        return None if value is None else first_day(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
 
 
 def _file_at_home(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -45,16 +68,39 @@ wait_option = click.option("--wait", is_flag=True, help="Wait for another proces
 
 
 def format_option(*formats: str) -> Callable[[Command], Command]:
-    """Return the option `--format`, the first of `formats` being its default."""
-    return click.option(
-        "--format",
-        "output_format",
-        type=click.Choice(formats),
-        default=formats[0],
-        show_default=True,
-        help="How results are written to standard output.",
-    )
+    """Return the option `--format`, the first of `formats` being its default, and `--json` for `--format jsonl`."""
 
+    def choose(context: click.Context, parameter: click.Parameter, value: str) -> str:
+        if not context.meta.get(_JSON):
+            return value
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE and value != "jsonl":
+            raise click.UsageError(f"--json and --format {value} exclude each other; leave one of the two out")
+        return "jsonl"
+
+    def options(command: Command) -> Command:
+        command = click.option(
+            "--json",
+            is_flag=True,
+            is_eager=True,  # before --format, whose value it is
+            expose_value=False,
+            callback=lambda context, _, value: context.meta.update({_JSON: value}),
+            help="The same as --format jsonl.",
+        )(command)
+        return click.option(
+            "--format",
+            "output_format",
+            type=click.Choice(formats),
+            default=formats[0],
+            show_default=True,
+            callback=choose,
+            help="How results are written to standard output.",
+        )(command)
+
+    return options
+
+
+_JSON = "imgsearch.json"
+"""Where `--json` leaves its value for `--format`."""
 
 policy_option = click.option(
     "--policy",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -25,14 +27,38 @@ _BLOCKS = " ▏▎▍▌▋▊▉█"
 _PLAIN_BLOCK = "#"
 
 
-def render_answer(answer: Answer, output_format: str, *, end: bytes = b"\n") -> None:
-    """Write an answer in one of the formats `table`, `jsonl`, `tsv` and `paths`; `end` closes each path of `paths`."""
+def show_answer(answer: Answer, output_format: str, *, null: bool, quiet: bool, days: bool) -> int:
+    """Write an answer, or say why there is none, and return the exit code; for the other arguments see `render_answer`.
+
+    `null` closes each path by a NUL. `quiet` says nothing for people but the notice.
+    """
+    code = exit_code(answer)
+    if code == exits.NOTHING_FOUND:
+        terminal = output_format == "table" and sys.stdout.isatty() and answer.nearest
+        if not quiet:
+            advice = "; --min-score 0 shows the nearest" if answer.nearest else ""
+            say(f"nothing found: {answer.reason}" + ("; the nearest are probably not it:" if terminal else advice))
+        if terminal:
+            nearest = replace(answer, matches=answer.nearest)
+            stdout_console().print(answer_table(nearest, days=days), style="dim")
+        return code
+    render_answer(answer, output_format, end=b"\0" if null else b"\n", days=days)
+    if output_format == "paths" and code == exits.FOUND and not any(map(_has_path, answer.matches)):
+        return exits.NOTHING_FOUND
+    return code
+
+
+def render_answer(answer: Answer, output_format: str, *, end: bytes = b"\n", days: bool = False) -> None:
+    """Write an answer in one of the formats `table`, `jsonl`, `tsv` and `paths`; `end` closes each path of `paths`.
+
+    With `days` the table has a column for the day.
+    """
     if output_format == "jsonl":
         _write_answer_jsonl(answer)
     elif output_format == "table" and answer.refused:
         write_line(answer.notice or "")
     elif output_format == "table":
-        stdout_console().print(answer_table(answer))
+        stdout_console().print(answer_table(answer, days=days))
     else:
         _write_shown(answer, output_format, end)
 
@@ -46,24 +72,28 @@ def exit_code(answer: Answer) -> int:
     return exits.NOTICE if answer.matches else exits.NOTHING_FOUND
 
 
-def answer_table(answer: Answer) -> Table:
-    """Return the table of an answer: rank, score with a small bar, photo, size in pixels.
+def answer_table(answer: Answer, *, days: bool = False) -> Table:
+    """Return the table of an answer: rank, score with a small bar, photo, perhaps its day, size in pixels.
 
-    Withheld neighbours share a row: the notice, and the ranks that they take.
+    Withheld neighbours share a row: their number and the notice.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("rank", justify="right", style="dim", no_wrap=True)
     table.add_column("score" if answer.calibrated else "similarity", no_wrap=True)
     table.add_column("photo", overflow="fold", ratio=1)
+    if days:
+        table.add_column("day", no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True, style="dim")
     times = "×" if can_show("×") else "x"
     for match, count in _rows(answer):
         if match.withheld:
             ranks = str(match.rank) if count == 1 else f"{match.rank}-{match.rank + count - 1}"
-            table.add_row(ranks, "", Text(printable(answer.notice or ""), style="italic"), "")
+            number = "1 photo" if count == 1 else f"{count} photos"
+            table.add_row(ranks, number, Text(printable(answer.notice or ""), style="italic"))
             continue
         size = "" if match.width is None else f"{match.width} {times} {match.height}"
-        table.add_row(str(match.rank), _score_cell(match.score), _photo_cell(match), size)
+        day = [f"{match.day}{' (file)' if match.dated_by_file else ''}"] if days else []
+        table.add_row(str(match.rank), _score_cell(match.score), _photo_cell(match), *day, size)
     return table
 
 
@@ -107,7 +137,7 @@ def render_batch(answers: Iterable[Answer | BatchError]) -> int:
             codes.add(exits.ERROR)
             continue
         row: dict[str, object] = {"query": answer.query, "withheld": answer.refused}
-        row |= {"notice": answer.notice} if answer.refused else {"matches": list(_match_rows(answer))}
+        row |= {"notice": answer.notice} if answer.refused else {"matches": list(match_rows(answer))}
         write_json(row)
         codes.add(exit_code(answer))
     if codes == {exits.NOTICE}:
@@ -118,11 +148,12 @@ def render_batch(answers: Iterable[Answer | BatchError]) -> int:
 def _write_answer_jsonl(answer: Answer) -> None:
     if answer.refused:
         write_json({"query": answer.query, "withheld": True, "notice": answer.notice})
-    for row in _match_rows(answer):
+    for row in match_rows(answer):
         write_json(row)
 
 
-def _match_rows(answer: Answer) -> Iterator[dict[str, object]]:
+def match_rows(answer: Answer) -> Iterator[dict[str, object]]:
+    """Yield what JSON has of each match; withheld neighbours are one object."""
     for match, count in _rows(answer):
         if match.withheld:
             yield {"withheld": True, "count": count, "rank": match.rank, "notice": answer.notice}
@@ -132,14 +163,20 @@ def _match_rows(answer: Answer) -> Iterator[dict[str, object]]:
         row |= {} if answer.calibrated else {"calibrated": False}
         row |= {"withheld": False, "path": shown_path(match), "image_id": match.image_id}
         row |= {"width": match.width, "height": match.height}
+        if match.day is not None:
+            row |= {"day": match.day.isoformat(), "day_from": "file" if match.dated_by_file else "camera"}
+        row |= {"camera": match.camera} if match.camera else {}
         row |= {"copies": [relative(path) for path in match.copies]} if match.copies else {}
         yield row | ({"missing": True} if match.missing else {})
 
 
 def _write_shown(answer: Answer, output_format: str, end: bytes) -> None:
-    """Write what is shown; nothing withheld reaches standard output, so the notice goes where people read."""
+    """Write what is shown; nothing withheld reaches standard output, so the notice goes where people read.
+
+    Paths are for programs that open them: those at which there is no file any more are left out.
+    """
     for match in answer.matches:
-        if match.withheld:
+        if match.withheld or (output_format == "paths" and not _has_path(match)):
             continue
         path = shown_path(match)
         if output_format == "paths":
@@ -149,6 +186,10 @@ def _write_shown(answer: Answer, output_format: str, end: bytes) -> None:
             write_fields(str(match.rank), f"{match.score:.6f}", path, *size)
     if answer.notice:
         say(answer.notice)
+
+
+def _has_path(match: Match) -> bool:
+    return not match.withheld and not match.missing
 
 
 def shown_path(match: Match) -> str:

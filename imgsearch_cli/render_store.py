@@ -40,8 +40,26 @@ def render_index_report(report: IndexReport) -> None:
     counted = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word in {"added", "unchanged"})
     rate = f"; {report.encoded} embedded at {report.photos_per_second:.1f} photos/s" if report.encoded else ""
     withheld = f"; {report.withheld} in the store withheld by the policy" if report.withheld else ""
+    withheld += "; review them with 'imgsearch policy list'" if report.withheld else ""
     render_passed_over(report.passed_over)
     say(f"{counted} in {report.seconds:.1f} s{rate}{withheld}")
+
+
+def render_settings(path: str, there: bool, rows: Iterable[tuple[str, str, str]], output_format: str) -> None:
+    """Write the settings that hold: name, value, and where it comes from."""
+    if output_format == "jsonl":
+        write_json({"file": path, "exists": there})
+        for name, value, source in rows:
+            write_json({"setting": name, "value": value, "from": source})
+        return
+    render_facts([("file", path if there else f"{path} (there is none)")])
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("setting", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("from", style="dim", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    stdout_console().print(table)
 
 
 def render_passed_over(passed_over: PassedOver) -> None:
@@ -129,6 +147,7 @@ def render_status(status: StoreStatus, output_format: str) -> None:
         "photos": f"{status.photos:,}, {status.withheld:,} withheld, {status.decided_by_hand:,} decided by hand",
         "roots": "\n".join(printable(root) for root in status.roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",
+        **_other_encoders(status),
         "reranker": status.reranker,
         "policy": status.policy,
         "on disk": "on a server" if status.bytes_on_disk is None else f"{status.bytes_on_disk / 1e6:.1f} MB",
@@ -136,6 +155,11 @@ def render_status(status: StoreStatus, output_format: str) -> None:
         "schema": str(status.schema),
     }
     render_facts(rows.items())
+
+
+def _other_encoders(status: StoreStatus) -> dict[str, str]:
+    others = [f"{name}, {_files(count, 'photo')}" for name, count in status.encoders.items() if name != status.encoder]
+    return {"other encoders": "\n".join(map(printable, others))} if others else {}
 
 
 def render_policy_check(verdicts: Sequence[tuple[str, Judgement]], output_format: str) -> None:

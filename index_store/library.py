@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from index_store.compliance.choose_photo_rule import choose_photo_rule
+from index_store.compliance.choose_photo_rule import PhotoRules, choose_photo_rules
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
 from index_store.compliance.policy import load_policy
+from index_store.compliance.towers import shipped_tower
 from index_store.encoders.encoder_models import RERANKER, find_model
+from index_store.encoders.known_folders import remember_folder
 from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
 from index_store.errors import PhotoError, StoreError, UsageError
 from index_store.indexing.plan import IndexPlan
@@ -26,7 +28,7 @@ from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
 from index_store.records import Answer, IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.store.client import store_exists
-from index_store.store.images import ImageStore, create_store, encoders_in, open_store
+from index_store.store.images import ImageStore, create_store, encoder_in_use, open_store
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
 
@@ -45,8 +47,7 @@ class Library:
     >>> for match in library.search("dog on beach").matches:
     ...     print(f"{match.score:.2f} {match.image_id}")
 
-    `wait` makes a writer wait for another one instead of failing. `allow_unjudged` lets `index` store photos, withheld,
-    that no rule can judge, because none belongs to the encoder. `device` is what photos are encoded on: `cpu`, `cuda`
+    `wait` makes a writer wait for another one instead of failing. `device` is what photos are encoded on: `cpu`, `cuda`
     or `auto`.
     """
 
@@ -54,7 +55,6 @@ class Library:
     encoder: str | None = None
     policy_file: Path | None = None
     wait: bool = False
-    allow_unjudged: bool = False
     device: str | None = None
 
     @property
@@ -79,19 +79,20 @@ class Library:
         """
         policy = load_policy(self.policy_file)
         card = self._writing_card(places)
-        rule, load_judge = choose_photo_rule(card, policy, named=self.encoder, unjudged=self.allow_unjudged)
+        rules = choose_photo_rules(card, policy, named=self.encoder)
         with self._writing(make=True):
             store = create_store(self.place, Manifest(card.name, card.dimension))
+            store.add_keys()
             hidden = set(_paths(store.withheld(policy.photo_threshold)))
             chosen, foreign = _chosen_places(places, store.roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = HandDecisions(store.decisions(), card.name)
-            load_encoder = partial(load_photo_encoder, card, device=self.device)
-            models = IndexModels(card.photo_input, load_encoder, load_judge, decisions, policy.photo_threshold)
+            models = self._models(card, rules, decisions, policy.photo_threshold)
             report = index_photos(chosen, store, models, options, progress)
-            judge_again(store, rule, policy.digest, models)
+            judge_again(store, rules, policy.digest, decisions)
             if report.encoded:
                 store.tune()
+            store.choose()
             if not places and not foreign and all(os.path.exists(place.path) for place in chosen):
                 _drop_superseded(store)
         withheld = set(_paths(store.withheld(policy.photo_threshold)))
@@ -155,7 +156,35 @@ class Library:
                 each.drop_paths({content: lost for content, lost in losses.items() if lost})
                 dropped.update(path for lost in losses.values() for path in lost)
             store.drop_roots([root for root in roots if _below([root.path], paths)])
+            store.drop_unused_groups()
         return len(dropped)
+
+    def move(self, old: str, new: str) -> int:
+        """Note that what lay at or below the absolute path `old` lies at `new` now; return how many files that are.
+
+        It holds for every encoder, and for the roots there. No photo is read: the next `index` looks at them.
+
+        Raises:
+            UsageError: nothing is at `new`, or nothing is indexed at or below `old`; nothing was changed.
+        """
+        if not os.path.exists(new):
+            raise UsageError(f"{new}: is not there; move the folder first; nothing was changed")
+        with self._writing():
+            store = self._open()
+            stores = [store, *store.others()]
+            moved = [[photo for photo in each.photos() if _below(photo.paths, [old])] for each in stores]
+            roots = [root for root in store.roots() if lies_below(root.path, old)]
+            if not roots and not any(moved):
+                raise UsageError(f"{old}: nothing is indexed there; nothing was changed")
+            followed = [replace(root, path=_followed(root.path, old, new)) for root in roots]
+            for each, photos in zip(stores, moved, strict=True):
+                each.name_roots({root.name: root.path for root in followed if root.name})
+                each.update([_with_paths_followed(photo, old, new) for photo in photos])
+            store.set_roots(followed)
+            there = {root.path for root in followed}
+            store.drop_roots([root for root in roots if not root.name and root.path not in there])
+            store.drop_unused_groups()
+        return len({path for photos in moved for path in _below(_paths(photos), [old])})
 
     def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
         """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there."""
@@ -250,6 +279,7 @@ class Library:
             withheld=len(withheld),
             decided_by_hand=len(HandDecisions(store.decisions())),
             encoder=store.manifest.encoder,
+            encoders={each.manifest.encoder: each.count() for each in (store, *store.others())},
             dimension=store.manifest.dimension,
             reranker=load_scorer(name, find_model(RERANKER, name, self.encoder)).version,
             policy=policy.digest,
@@ -258,31 +288,38 @@ class Library:
             roots=tuple(root.path if root.path not in withheld else "a withheld photo" for root in roots),
         )
 
+    def _models(self, card: EncoderCard, rules: PhotoRules, decisions: HandDecisions, threshold: float) -> IndexModels:
+        own = None if rules.own is None else rules.own.load
+        load_encoder = partial(load_photo_encoder, card, device=self.device)
+        shipped = shipped_tower(rules, self.device)
+        return IndexModels(card.photo_input, load_encoder, own, decisions, threshold, shipped)
+
     def _writing_card(self, places: Sequence[Place]) -> EncoderCard:
         """Return the card of the encoder that a run embeds with.
 
-        A store has one encoder, unless the user names a second one: the shipped one, also in place of an earlier
-        release of it, or the one that the store was built with.
+        Where the user names none it is the one that the store is used with, the shipped one also in place of an earlier
+        release of it.
 
         Raises:
             StoreError: the photos would go into a second collection unnoticed.
         """
         shipped = encoder_card()
-        there = encoders_in(self.place) if self.encoder is None else []
-        if self.encoder is not None or not there or shipped.name in there:
-            return encoder_card(self.encoder)
-        earlier = [name for name in there if shipped_before(name)]
+        if self.encoder is not None:
+            card = encoder_card(self.encoder)
+            if Path(self.encoder).is_dir():
+                remember_folder(card.name, card.folder)
+            return card
+        used = encoder_in_use(self.place, shipped.name)
+        if used is None or used == shipped.name:
+            return shipped
+        earlier = shipped_before(used)
         if earlier and places:
             raise StoreError(
-                f"{self.place}: was built with {earlier[0]}, which came with another version of imgsearch: run "
+                f"{self.place}: was built with {used}, which came with another version of imgsearch: run "
                 "'imgsearch index' without a PATH to embed its photos again, or name another store with --store; "
                 "nothing was changed"
             )
-        if earlier:
-            return shipped
-        if len(there) > 1:
-            raise StoreError(f"{self.place}: holds several encoders ({', '.join(there)}); name one with --encoder")
-        return stored_card(there[0])
+        return shipped if earlier else stored_card(used)
 
     def _is_superseded(self, store: ImageStore) -> bool:
         """Whether a store's photos have to be embedded again: its encoder came with another version."""
@@ -320,6 +357,18 @@ def _paths(photos: Iterable[StoredPhoto]) -> list[str]:
 
 def _below(each: Iterable[str], paths: Sequence[str]) -> list[str]:
     return [path for path in each if any(lies_below(path, above) for above in paths)]
+
+
+def _followed(path: str, old: str, new: str) -> str:
+    """Return where a path lies after `old` was moved to `new`."""
+    return os.path.join(new, os.path.relpath(path, old)) if path != old else new
+
+
+def _with_paths_followed(photo: StoredPhoto, old: str, new: str) -> StoredPhoto:
+    return photo.with_files(
+        replace(file, image_id=_followed(file.image_id, old, new)) if lies_below(file.image_id, old) else file
+        for file in photo.files
+    )
 
 
 def _chosen_files(photos: Iterable[StoredPhoto], paths: Sequence[str]) -> dict[str, list[PhotoFile]]:

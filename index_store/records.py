@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,14 +32,35 @@ class PhotoFile:
 
 @dataclass(frozen=True, slots=True)
 class PhotoInput:
-    """How photos are prepared for an encoder.
+    """How photos are prepared for an encoder, or for people.
 
     `squash`: resized to exactly `side` x `side` pixels, the aspect ratio ignored; otherwise the shorter side becomes
-    `side` and the aspect ratio is kept.
+    `side` and the aspect ratio is kept. With a `second_side` the decoded pixels are also resized for a second tower.
+    `for_people`: the longer side becomes at most `side`, nothing is enlarged, and the first picture of the file is
+    enough.
     """
 
     side: int
     squash: bool = True
+    second_side: int = 0
+    second_squash: bool = True
+    for_people: bool = False
+
+    @property
+    def second(self) -> PhotoInput | None:
+        """The form for the second tower, None where one is enough."""
+        return PhotoInput(self.second_side, self.second_squash) if self.second_side else None
+
+    @property
+    def longest(self) -> int:
+        """The larger of the sides: a photo need not be decoded larger than that."""
+        return max(self.side, self.second_side)
+
+    def joined_with(self, other: PhotoInput) -> PhotoInput:
+        """Return the input that asks for both forms; the other one is left out where it is the same."""
+        if (other.side, other.squash) == (self.side, self.squash):
+            return self
+        return replace(self, second_side=other.side, second_squash=other.squash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +100,8 @@ class OpenedPhoto:
     `width` and `height` are those of the upright original. `taken` is when it was taken, in ISO 8601 without a time
     zone, or only the day; `camera` is make and model in one line of at most 80 printable characters. `frames` are up to
     15 further pictures of the file, in the same form as `pixels`, which are judged with it; where `unseen`, there are
-    such that could not be looked at, and the photo has to be withheld. `note` is what the owner should know ("is cut
+    such that could not be looked at, and the photo has to be withheld. `second_form` are pixels and frames once more,
+    for a second tower, where one was asked for. `note` is what the owner should know ("is cut
     short: ..."), `faults` what is broken besides the picture and counts as absent, for -v; "" where there is nothing.
     """
 
@@ -92,6 +115,13 @@ class OpenedPhoto:
     unseen: bool = False
     note: str = ""
     faults: str = ""
+    second_form: tuple[NDArray[np.uint8], ...] = ()
+
+    def in_second_form(self) -> OpenedPhoto:
+        """Return the photo as the second tower wants it: itself where both want the same."""
+        if not self.second_form:
+            return self
+        return replace(self, pixels=self.second_form[0], frames=self.second_form[1:], second_form=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +188,24 @@ class Verdict:
         return self.withheld_up_to >= threshold
 
 
+LANDSCAPE, PORTRAIT = "landscape", "portrait"
+"""The two shapes of a photo that is no square."""
+
+
+def _day_taken(taken: str) -> date | None:
+    try:
+        return date.fromisoformat(taken[:10])
+    except ValueError:
+        return None
+
+
+def _day_of(mtime_ns: int) -> date:
+    try:
+        return date.fromtimestamp(mtime_ns / 1e9)
+    except (ValueError, OverflowError, OSError):  # a store may hold any number
+        return date.min
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPhoto:
     """One row of the store without its embedding: a content, the files that hold it, and the verdict.
@@ -166,6 +214,8 @@ class StoredPhoto:
     by path, each with the fingerprint that it had when it was read last. `width` and `height` are those of the upright
     picture; `taken` is the time of the exposure in ISO 8601 and `camera` its maker and model, "" where not known.
     `pictures` of the file were judged, and the strictest verdict holds; the embedding is that of the first.
+    `shipped_vector` is its embedding by the tower that ships, as `compliance/shipped_vectors.py` packs it, where the
+    row's own is another encoder's: the rule for photos judges by it.
     """
 
     content_hash: str
@@ -176,6 +226,7 @@ class StoredPhoto:
     taken: str = ""
     camera: str = ""
     pictures: int = 1
+    shipped_vector: str = ""
 
     @property
     def image_id(self) -> str:
@@ -186,6 +237,21 @@ class StoredPhoto:
     def paths(self) -> tuple[str, ...]:
         """The absolute paths of all copies, sorted."""
         return tuple(file.image_id for file in self.files)
+
+    @property
+    def day(self) -> date:
+        """The day on which the photo was taken, else that of its oldest file's time, where this process is."""
+        return _day_taken(self.taken) or _day_of(min(file.mtime_ns for file in self.files))
+
+    @property
+    def dated_by_file(self) -> bool:
+        """Whether `day` is that of a file, since the photo does not tell when it was taken."""
+        return _day_taken(self.taken) is None
+
+    @property
+    def shape(self) -> str:
+        """`landscape`, `portrait`, or "" for a square."""
+        return LANDSCAPE if self.width > self.height else PORTRAIT if self.height > self.width else ""
 
     def judged_again(self, verdict: Verdict) -> Verdict:
         """Return the verdict that holds where `verdict` was made of the embedding alone.
@@ -215,7 +281,8 @@ class Candidate:
 class Match:
     """One row of an answer. A withheld row keeps its rank; what names the photo is absent, its figures are 0.
 
-    `copies` are the paths of further files of the same content. `missing`: no file of it is there now.
+    `copies` are the paths of further files of the same content. `missing`: no file of it is there now. `day` is when it
+    was taken, `dated_by_file` whether only its file's time says so; `content_hash` names it in the store.
     """
 
     rank: int
@@ -226,6 +293,10 @@ class Match:
     height: int | None
     copies: tuple[str, ...] = ()
     missing: bool = False
+    day: date | None = None
+    dated_by_file: bool = False
+    camera: str = ""
+    content_hash: str = ""
 
     @property
     def withheld(self) -> bool:
@@ -238,7 +309,8 @@ class Answer:
     """What a query is answered with: matches by falling score, or the notice alone.
 
     `notice` is the policy's text where the query itself may not be answered or where a match is withheld, else None.
-    `refused` tells the two apart: the query itself was not answered. `reason` says why there are no matches.
+    `refused` tells the two apart: the query itself was not answered. `reason` says why there are no matches; `nearest`
+    are then a few photos below the threshold, which are probably not what was asked for; none of them is withheld.
     """
 
     query: str
@@ -248,6 +320,7 @@ class Answer:
     calibrated: bool = True
     warnings: tuple[str, ...] = ()
     reason: str = ""
+    nearest: tuple[Match, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +351,10 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What `imgsearch status` tells; `indexed_at` is an ISO 8601 time in UTC, None before the first run."""
+    """What `imgsearch status` tells; `indexed_at` is an ISO 8601 time in UTC, None before the first run.
+
+    `encoder` is the one that queries use; `encoders` has the number of photos of each encoder of the store.
+    """
 
     store: str
     schema: int
@@ -292,6 +368,7 @@ class StoreStatus:
     bytes_on_disk: int | None
     indexed_at: str | None
     roots: tuple[str, ...] = ()
+    encoders: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ IMPORTERS = {
     "sklearn": ("index_store/training/",),
     "scipy": ("index_store/training/",),
     "rich": ("imgsearch_cli/",),
+    **dict.fromkeys(("starlette", "uvicorn", "anyio"), ("imgsearch_cli/serve/",)),
+    "jinja2": ("imgsearch_cli/serve/", "index_store/pages/"),
     **dict.fromkeys(
         ("torch", "torchvision", "sentence_transformers", "transformers"),
         ("index_store/training/", "index_store/encoders/"),
@@ -158,6 +160,9 @@ def test_help_loads_nothing_heavy_and_shows_an_example(command):
         "PIL",
         "rich",
         "sentence_transformers",
+        "starlette",
+        "uvicorn",
+        "jinja2",
     }
     assert not loaded_by(*command, "--help") & heavy
     shown = subprocess.run(

@@ -15,11 +15,6 @@ from imgsearch_cli.options import encoder_option, policy_option, store_option, w
 @store_option
 @encoder_option
 @policy_option
-@click.option(
-    "--allow-unjudged",
-    is_flag=True,
-    help="Also index with an encoder that has no rule for photos; its photos are withheld until there is one.",
-)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option(
     "--exclude",
@@ -50,7 +45,6 @@ def index(
     store: str | None,
     encoder: str | None,
     policy_file: Path | None,
-    allow_unjudged: bool,
     dry_run: bool,
     exclude: tuple[str, ...],
     hidden: bool,
@@ -92,7 +86,7 @@ def index(
     from index_store.photos.places import Place
     from index_store.records import FindOptions
 
-    library = Library(store, encoder, policy_file, wait, allow_unjudged=allow_unjudged, device=device)
+    library = Library(store, encoder, policy_file, wait, device=device)
     find = FindOptions(exclude, hidden, follow_symlinks, keep_raw)
     if not paths and find != FindOptions():
         raise click.UsageError("--exclude, --hidden, --follow-symlinks and --keep-raw belong to a PATH; name it")

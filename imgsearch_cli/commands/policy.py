@@ -94,7 +94,7 @@ def withhold(paths: tuple[str, ...], reason: str, store: str | None, encoder: st
 
 @policy.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
-@click.option("--reason", required=True, help="Why; written to the log.")
+@click.option("--reason", default="", help="Why; written to the log.")
 @store_option
 @encoder_option
 @wait_option

@@ -105,9 +105,7 @@ class HandDecisions:
         import numpy as np
 
         kept = [
-            (each, _unpacked(each.embeddings.get(self._encoder, "")))
-            for each in self.standing.values()
-            if each.withheld
+            (each, unpacked(each.embeddings.get(self._encoder, ""))) for each in self.standing.values() if each.withheld
         ]
         lengths = [len(vector) for _, vector in kept if vector is not None]
         usable = [(each, vector) for each, vector in kept if vector is not None and len(vector) == max(lengths)]
@@ -123,7 +121,7 @@ def _said(decision: Decision) -> str:
     return overrule(Verdict(True, 1.0, "", "", ""), decision).reason
 
 
-def _unpacked(text: str) -> NDArray[np.float32] | None:
+def unpacked(text: str) -> NDArray[np.float32] | None:
     """Undo `packed`, with the length one; None for what is no embedding."""
     import numpy as np
 

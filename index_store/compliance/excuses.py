@@ -18,6 +18,11 @@ _ACTS_TEXT = (
 )
 _ACTS = frozenset(_ACTS_TEXT.split())
 """What "a minor" does that no damage does."""
+_ACTS_UPON_TEXT = (
+    "buying carrying drinking eating holding kicking pulling pushing smoking stealing throwing using wearing"
+)
+_ACTS_UPON = frozenset(_ACTS_UPON_TEXT.split())
+"""The same with an object: "a minor buying cigarettes", but "minor building damage"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +78,13 @@ class Excuses:
         doc, after = token.doc, token.i + 2
         if after < len(doc) and doc[token.i + 1].text == "-" and doc[after].lower_ in contexts.suffixes:
             return f"part of {doc[token.i : after + 1].text!r}"
-        if any(
-            child.lower_ == "of" and any(is_in(part, contexts.parts_of) for part in child.children)
-            for child in token.children
-        ):
-            return "part of an eye"
+        if (part := self._part(token)) is not None:
+            return part
         owned, possessive = _owned(token)
         if owned.i == token.i:
             return None
-        if token.lemma_ in contexts.nouns_only and token.dep_ in ("amod", "compound") and not _acts(owned):
+        acting = _acts(owned) or _acts(doc[token.i + 1])
+        if token.lemma_ in contexts.nouns_only and token.dep_ in ("amod", "compound") and not acting:
             return f"describes {owned.text!r}"
         if is_in(owned, contexts.animals) and not possessive and self._may_be_young(token, owned):
             their_own = token.i > 0 and doc[token.i - 1].tag_ == "PRP$" and owned.i > token.i + 1
@@ -90,6 +93,18 @@ class Excuses:
             return f"owns {owned.text!r}, and need not be there"
         if token.lower_ not in contexts.not_for_things and (thing := self._thing_between(token, owned)):
             return f"describes {thing.text!r}, a thing"
+        return None
+
+    def _part(self, token: Token) -> str | None:
+        """Excuse "the pupil of an eye", "the pupils of a cat", "a tot of rum"."""
+        contexts = self._contexts
+        wholes = [whole for child in token.children if child.lower_ == "of" for whole in child.children]
+        if any(is_in(whole, contexts.parts_of) for whole in wholes):
+            return "part of an eye"
+        if token.lemma_ == "pupil" and any(is_in(whole, contexts.animals) for whole in wholes):
+            return "part of an animal's eye"
+        if token.lemma_ == "tot" and any(is_in(whole, contexts.drinks) for whole in wholes):
+            return "a measure of a drink"
         return None
 
     def _thing_between(self, token: Token, owned: Token) -> Token | None:
@@ -216,5 +231,9 @@ def _acts(word: Token) -> bool:
     return (
         word.text.endswith("ing")
         and following is not None
-        and (following.tag_ in ("DT", "PRP$") or (following.tag_ in ("IN", "RP", "RB") and word.text in _ACTS))
+        and (
+            following.tag_ in ("DT", "PRP$")
+            or (following.tag_ in ("IN", "RP", "RB") and word.text in _ACTS)
+            or word.text in _ACTS_UPON
+        )
     )

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING
 
 from index_store.compliance.reading import WORD, plain
+from index_store.compliance.russian_ages import find_russian_age
 from index_store.compliance.spelling import Spelling
 
 if TYPE_CHECKING:
     from index_store.compliance.policy import Policy, RussianWords
-
-
-_TENS_TEXT = (
-    "одно двух трех четырех пяти шести семи восьми девяти десяти одиннадцати двенадцати тринадцати четырнадцати "
-    "пятнадцати"
-)
-_STEMS = {stem: years for years, stem in enumerate(_TENS_TEXT.split(), start=1)} | {"полутора": 1}
-_COUNTS_TEXT = (
-    "один два три четыре пять шесть семь восемь девять десять одиннадцать двенадцать тринадцать четырнадцать "
-    "пятнадцать шестнадцать семнадцать восемнадцать девятнадцать двадцать тридцать сорок пятьдесят шестьдесят"
-)
-_COUNTS = _COUNTS_TEXT.split()
-_N = (
-    r"(?P<n>\d{1,3}|"
-    + "|".join(sorted(_COUNTS, key=len, reverse=True))
-    + r"|"
-    + "|".join(sorted(_STEMS, key=len, reverse=True))
-    + ")"
-)
 
 
 class Languages:
@@ -55,6 +36,17 @@ class Languages:
                     self._read.setdefault(read, []).append(each.language)
         self._capitals = {word for word in self._written if word[0].isupper()}
         self._parts = [(part, each.language) for each in policy.languages for part in each.parts]
+        self._harmless = [phrase for each in policy.languages for phrase in each.harmless]
+        spaced = [rf"(?<!\w){re.escape(phrase)}(?!\w)" for phrase in self._harmless if _is_spaced(phrase)]
+        joined = [re.escape(phrase) for phrase in self._harmless if not _is_spaced(phrase)]
+        self._harmless_pattern = "|".join((*spaced, *joined))
+
+    def without_harmless(self, written: str) -> str:
+        """Return a normalised text without the phrases that name a child and show none: "carrinho de bebê"."""
+        lower = written.lower()
+        if not any(phrase.lower() in lower for phrase in self._harmless):
+            return written
+        return re.sub(self._harmless_pattern, " ", written, flags=re.IGNORECASE)
 
     def child_word(self, written: str, read: str) -> str | None:
         """Return the reason for withholding where a text has such a word, else None.
@@ -65,7 +57,7 @@ class Languages:
         found = self._foreign_word(set(words), read) or self._capital_word(written, set(words))
         if found is None and not written.isascii():
             found = self._accented_word(written.lower()) or self._part(written.lower(), read)
-            found = found or self._russian_word(words) or self._russian_age(read, words)
+            found = found or self._russian_word(words) or find_russian_age(read, words, self._russian, self._limit)
         return found
 
     def _foreign_word(self, present: set[str], read: str) -> str | None:
@@ -118,48 +110,7 @@ class Languages:
             self._russian_spelling = Spelling(russian.forms, russian.harmless, shortest=7)
         return self._russian_spelling.meant(word) is not None or self._russian_spelling.drawn_out(word) is not None
 
-    def _russian_age(self, read: str, words: list[str]) -> str | None:
-        """Return the reason where a Russian text tells the age of a person under the limit."""
-        russian = self._russian
-        if not russian.animals.isdisjoint(words) and not any(word in _SOMEBODY for word in words):
-            return None  # "пятилетняя собака"
-        for pattern, offset in _russian_ages():
-            for match in pattern.finditer(read):
-                if _russian_number(match["n"]) + offset >= self._limit:
-                    continue
-                around = [*WORD.findall(read[: match.start()])[-1:], *WORD.findall(read[match.end() :])[:2]]
-                if russian.things.isdisjoint(around) and russian.spans.isdisjoint(around):
-                    return f"{match[0].strip()!r}: an age under {self._limit}"
-        return None
 
-
-_SOMEBODY_TEXT = "он она ему ей его ее мне я им они кто кому возраст возрасте человек"
-_SOMEBODY = frozenset(_SOMEBODY_TEXT.split())
-
-
-@cache
-def _russian_ages() -> list[tuple[re.Pattern[str], int]]:
-    """Return patterns of ages, each with what is added to its number: "5 класс" is about 11."""
-    somebody = "|".join(sorted(_SOMEBODY))
-    hedges = r"(?: (?:уже|еще|всего|почти|только|скоро|исполнилось|исполнится|было|около|не|нет))*"
-    end = r"(?= *(?:$|[,.;:!?)]|(?:на|в|с|и|у|за|под|играет|играют|сидит|стоит|катается|бежит|идет|ест|спит)\b))"
-    return [
-        (re.compile(rf"\b{_N}[ -]?(?:летн|летк|леток|годовал|годик)\w*"), 0),
-        (re.compile(rf"\b(?:{somebody}){hedges} {_N}(?: (?:лет|год|года|месяц|месяца|месяцев))?{end}"), 0),
-        (re.compile(rf"(?:^|[,(] ?|возраст[ае]? |лет )(?:всего |около )?{_N} ?(?:лет|год|года|годик\w*){end}"), 0),
-        (
-            re.compile(
-                rf"\b(?:младше|моложе|не старше|до|менее|не достигш\w+) {_N}(?: (?:лет|года))?(?= *(?:$|[,.])|.*\bлет)"
-            ),
-            -1,
-        ),
-        (re.compile(rf"^[а-я]+, ?{_N}{end}"), 0),
-        (re.compile(rf"\b(?:в|во|из|учени\w+) {_N}(?:[- ]?(?:й|м|го|ом))? класс[еа]?\b"), 6),
-    ]
-
-
-def _russian_number(number: str) -> int:
-    if number.isdigit():
-        return int(number)
-    years = _STEMS.get(number)
-    return _COUNTS.index(number) + 1 if years is None else years  # thirty and more come out as 21 to 24, old enough too
+def _is_spaced(phrase: str) -> bool:
+    """Tell whether a phrase is in letters of a language that puts spaces between words."""
+    return " " in phrase or phrase < "\u0e00"

@@ -52,6 +52,7 @@ class Contexts(NamedTuple):
     permissions: frozenset[str]
     bans: frozenset[str]
     parts_of: frozenset[str]
+    drinks: frozenset[str]
     young_of_animals: frozenset[str]
     not_for_things: frozenset[str]
     nouns_only: frozenset[str]
@@ -77,13 +78,15 @@ class RussianWords(NamedTuple):
 
 
 class Language(NamedTuple):
-    """Words for a child in another language; policy.toml says what `shared`, `markers` and `parts` are."""
+    """Words for a child in another language, and what else policy.toml lists of it."""
 
     language: str
     words: tuple[str, ...]
     shared: frozenset[str]
     markers: frozenset[str]
     parts: tuple[str, ...]
+    harmless: tuple[str, ...]
+    false_friends: tuple[str, ...]
 
 
 class Policy(NamedTuple):
@@ -212,6 +215,8 @@ def _policy(content: Mapping[str, Any], compiled: Mapping[str, Any], digest: str
                 frozenset(each["shared"]),
                 frozenset(each["markers"]),
                 tuple(each["parts"]),
+                tuple(each["harmless"]),
+                tuple(each["false_friends"]),
             )
             for each in content["languages"]
         ),
@@ -246,7 +251,7 @@ _LAYOUT: dict[str, dict[str, str]] = {
     "languages": {
         "language": "a text",
         "words": _WORDS,
-        **dict.fromkeys(("shared", "markers", "parts"), _PERHAPS_NONE),
+        **dict.fromkeys(("shared", "markers", "parts", "harmless", "false_friends"), _PERHAPS_NONE),
     },
 }
 _REPEATED = ("words", "pairs", "languages")

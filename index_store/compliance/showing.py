@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from index_store.compliance.choose_photo_rule import choose_photo_rule
+from index_store.compliance.choose_photo_rule import PhotoRules, choose_photo_rules
 from index_store.compliance.decisions import HandDecisions
 from index_store.once import once
 
 if TYPE_CHECKING:
     from index_store.compliance.policy import Policy
-    from index_store.encoders.protocols import Embeddings
     from index_store.encoders.registry import EncoderCard
-    from index_store.records import Embedding, StoredPhoto, Verdict
+    from index_store.records import Embedding, StoredPhoto
 
 
 class ShowingRule:
@@ -21,7 +19,7 @@ class ShowingRule:
 
     What a row says of itself counts only where the rule of today says the same by its name: a store may come from
     anybody. The verdict of another rule, and a decision that the store's log does not have, are judged again from the
-    embedding; no photo is opened.
+    embeddings; no photo is opened.
     """
 
     def __init__(self, policy: Policy, card: EncoderCard, encoder_named: str | None = None) -> None:
@@ -40,15 +38,10 @@ class ShowingRule:
         verdict = photo.verdict
         if verdict.by_hand and verdict.withheld:
             return True
-        if verdict.rule != self._rule[0]:
-            verdict = photo.judged_again(self._judge(embedding[None, :])[0])
+        if verdict.rule != self._rules.version:
+            verdict = photo.judged_again(self._rules.judge_rows(embedding[None, :], [photo.shipped_vector])[0])
         return verdict.withholds_at(self._policy.photo_threshold)
 
     @once
-    def _rule(self) -> tuple[str, Callable[[], Callable[[Embeddings], Sequence[Verdict]]]]:
-        # an encoder without a rule: all that nobody decided about by hand is withheld
-        return choose_photo_rule(self._card, self._policy, named=self._named, unjudged=not self._policy.mandatory)
-
-    @once
-    def _judge(self) -> Callable[[Embeddings], Sequence[Verdict]]:
-        return self._rule[1]()
+    def _rules(self) -> PhotoRules:
+        return choose_photo_rules(self._card, self._policy, named=self._named)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from index_store.compliance.ages import find_ages
+from index_store.compliance.false_friends import FalseFriends
 from index_store.compliance.languages import Languages
 from index_store.compliance.normalising import normalise
 from index_store.compliance.reading import WORD, join_hyphens, join_letters, plain, split_words
@@ -63,6 +64,7 @@ class TextRule:
             for pair in policy.pairs
         ]
         self._languages = Languages(policy)
+        self._false_friends = FalseFriends(policy.languages, self.senses, _is_english)
         self._spelling_made: Spelling | None = None
         self._grammar: Grammar | None = None
 
@@ -101,10 +103,13 @@ class TextRule:
         for sign in self.policy.emoji:
             if sign in text:
                 return TextVerdict(True, f"{sign} shows a child"), text
-        seen = self._masked(plain(text))
-        word = self._languages.child_word(text, seen)
+        written = self._languages.without_harmless(text)
+        seen = self._masked(plain(written))
+        word = self._languages.child_word(written, seen)
         if word is not None:
             return TextVerdict(True, word), seen
+        if friends := self._false_friends.find(seen):
+            seen = WORD.sub(lambda each: MASK if friends.intersection(each[0].split("'")) else each[0], seen)
         latin = sum(map(str.isascii, seen)) * 2 > len(seen)
         mended = split_words(
             _CHUNK.sub(lambda chunk: self._as_meant(chunk.group(), latin), join_letters(seen, self.senses))
@@ -179,6 +184,12 @@ class TextRule:
             or any(phrase in unhyphened for phrase in self._phrases)
             or any(age.years < self.policy.age_limit for age in find_ages(text))
         )
+
+
+def _is_english(word: str) -> bool:
+    from index_store.compliance.lemmas import is_english
+
+    return is_english(word)
 
 
 def _stands_in(words: str, text: str, present: set[str]) -> bool:

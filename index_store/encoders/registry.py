@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index_store.encoders.cards import CARD_FILE, SENTENCE_CLIP, EncoderCard, read_card
-from index_store.errors import EncoderError, MissingExtraError
+from index_store.encoders.known_folders import known_folder
+from index_store.errors import EncoderError, MissingExtraError, WeightsError
 from index_store.machine import has_cuda_driver, wanted_device
 
 if TYPE_CHECKING:
@@ -52,8 +53,13 @@ def encoder_card(name: str | None = None) -> EncoderCard:
     shipped = read_card(_SHIPPED)
     if name == shipped.name:
         return shipped
-    from index_store.encoders.sentence_cards import absent, find_hub_card, looks_like_hub_name
+    from index_store.encoders.sentence_cards import absent, find_hub_card, looks_like_hub_name, text_base
 
+    if base := text_base(name):
+        raise EncoderError(
+            f"{name} is a tower for texts alone: --encoder takes CLIP and SigLIP, and `imgsearch train encoder DATA "
+            f"--text-base {base} --output DIR` makes an encoder of it; nothing was changed"
+        )
     card = find_hub_card(name)
     if card is None and looks_like_hub_name(name):
         raise absent(name)
@@ -73,16 +79,35 @@ def encoder_card(name: str | None = None) -> EncoderCard:
 def stored_card(name: str) -> EncoderCard:
     """Read the card of the encoder that a store names.
 
-    A store may come from anybody, so its word never opens a folder: only what ships, or what lies in the hub's cache.
+    A store may come from anybody, so its word never opens a folder: only what ships, what lies in the hub's cache, or a
+    folder that this user has named before and that still holds the same weights.
 
     Raises:
         EncoderError: there is no encoder of that name.
     """
-    if os.sep in name or name.startswith(".") or Path(name).is_dir():
-        raise EncoderError(
-            f"the store was built with {name}, which may be a folder: name the encoder with --encoder to use it"
-        )
-    return encoder_card(name)
+    if os.sep not in name and not name.startswith(".") and not Path(name).is_dir():
+        folder = known_folder(name)
+        with suppress(EncoderError, WeightsError):
+            if folder is not None and (found := _card_in(folder)).name == name:
+                return found
+        with suppress(EncoderError):  # said below: it is not the user who named it
+            return encoder_card(name)
+        if shipped_before(name):
+            return encoder_card(name)
+    raise EncoderError(f"the store was built with the encoder {name}, {_where_it_was(name)}; nothing was changed")
+
+
+def _where_it_was(name: str) -> str:
+    """Say why the encoder that a store names is not found, and what to do."""
+    from index_store.encoders.sentence_cards import hub_name
+
+    folder = known_folder(name)
+    if folder is not None:
+        gone = "does not exist any more" if not folder.is_dir() else "holds another encoder now"
+        return f"and {folder}, where it was, {gone}: name its folder with --encoder"
+    if hub := hub_name(name):
+        return f"which is not on this machine: fetch it with `imgsearch encoders --fetch {hub}`, or name its folder"
+    return "which is not known on this machine: name its folder with --encoder"
 
 
 def shipped_before(name: str) -> bool:

@@ -30,6 +30,9 @@ HUB_NAMES = (
 )
 """Well-known models, by the names that sentence-transformers and transformers know them by."""
 
+_TEXT_TOWERS = ("all-MiniLM-", "all-mpnet-", "all-distilroberta-", "multi-qa-", "paraphrase-", "bert-", "roberta-")
+"""How the names of towers for texts begin that people may take for encoders."""
+
 _MODULES_FILE = "modules.json"
 _CONFIG_FILE = "config.json"
 _PHOTO_TEXT_MODULES = frozenset({"CLIPModel", "Transformer"})
@@ -63,6 +66,18 @@ def is_sentence_folder(folder: Path) -> bool:
 def looks_like_hub_name(name: str) -> bool:
     """Tell whether a name is that of a model on the hub: organisation/model, or a CLIP of sentence-transformers."""
     return bool(_HUB_NAME.fullmatch(name)) and ("/" in name or name.startswith(("clip-", "siglip")))
+
+
+def text_base(name: str) -> str:
+    """Return the short name of a well-known tower for texts alone, which --encoder cannot take; "" for all else."""
+    short = name.rpartition("/")[2]
+    return short if short.startswith(_TEXT_TOWERS) and looks_like_hub_name(f"x/{short}") else ""
+
+
+def hub_name(name: str) -> str:
+    """Return the name on the hub of an encoder that a store names, "" where it cannot have one."""
+    matched = _FINGERPRINTED.fullmatch(name)
+    return matched[1] if matched and looks_like_hub_name(matched[1]) else ""
 
 
 def read_sentence_card(folder: Path, family: str | None = None) -> EncoderCard:

@@ -77,19 +77,25 @@ def _equal_fingerprints(before: PhotoFile, now: PhotoFile) -> bool:
 
 
 def plan_changes(
-    found: Found, photos: Iterable[StoredPhoto], gone: Collection[str], *, rehash: bool = False
+    found: Found,
+    photos: Iterable[StoredPhoto],
+    gone: Collection[str],
+    *,
+    rehash: bool = False,
+    again: Collection[str] = (),
 ) -> IndexPlan:
     """Compare the files that were found with all that is stored, of which the paths in `gone` are no more.
 
     A file is read (hashed) only where its fingerprint does not settle the matter: it was touched, or its size equals
     that of a stored photo or of another new file, so that it may be a moved photo or a copy; with `rehash` always.
+    The contents in `again` are encoded once more.
     """
     known = _Known(photos)
     holds: dict[str, str] = {}  # path -> content, of what is on the disk and stored
     fresh: list[PhotoFile] = []
     for file in found.files:
         content = None if rehash else known.settled(file)
-        if content is None:
+        if content is None or content in again:
             fresh.append(file)
         else:
             holds[file.image_id] = content
@@ -101,8 +107,9 @@ def plan_changes(
     for file in hashed:
         content = file.content_hash or ""
         if content in known.paths_of:
-            gains[content].append(file)
             holds[file.image_id] = content
+        if content in known.paths_of and content not in again:
+            gains[content].append(file)
         else:
             to_encode.append(file)
 

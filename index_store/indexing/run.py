@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, PhotoFile
 from index_store.store.images import ImageStore
 
 if TYPE_CHECKING:
+    from index_store.encoders.protocols import Embeddings
     from index_store.records import Embedding
 
 Progress = Callable[[int, int], None]
@@ -65,7 +66,8 @@ def index_photos(
     """
     options = options or IndexOptions()
     started = time.monotonic()
-    seen, plan = plan_run(places, [root for root in store.roots() if root.trusted], store.photos(), options)
+    known = [root for root in store.roots() if root.trusted]
+    seen, plan = plan_run(places, known, store.photos(), options, models.has_seen)
     store.set_roots(seen.to_set)  # first, so that a refresh completes a run that is interrupted
     report = apply_plan(plan, store, models, options, progress)
     store.drop_roots(seen.to_drop)  # last, since a root that goes may have given its photos their names
@@ -73,9 +75,15 @@ def index_photos(
 
 
 def plan_run(
-    places: Sequence[Place], known: Sequence[IndexedRoot], photos: Iterable[StoredPhoto], options: IndexOptions
+    places: Sequence[Place],
+    known: Sequence[IndexedRoot],
+    photos: Iterable[StoredPhoto],
+    options: IndexOptions,
+    has_seen: Callable[[StoredPhoto], bool] = lambda photo: True,
 ) -> tuple[Survey, IndexPlan]:
     """Find the photos below `places` and plan how the stored `photos` have to change; nothing is written.
+
+    Rows that the tower that ships has not seen, though it has to, are made again.
 
     Raises:
         UsageError: as `index_photos` does.
@@ -84,7 +92,8 @@ def plan_run(
         stored = list(photos)
         files = {file.image_id: file for photo in stored for file in photo.files}
         seen = survey(places, known, files.keys(), prune_empty=options.prune_empty, file_of=files.__getitem__)
-        return seen, plan_changes(seen.found, stored, seen.gone, rehash=options.rehash)
+        again = {photo.content_hash for photo in stored if not has_seen(photo)}
+        return seen, plan_changes(seen.found, stored, seen.gone, rehash=options.rehash, again=again)
 
 
 def apply_plan(
@@ -96,7 +105,7 @@ def apply_plan(
     skipped, notes, spoiled, kept = list(plan.skipped), list[Skipped](), set[str](), set[str]()
     total = len(plan.jobs)
     with (
-        closing(decode_ahead(plan.jobs, models.photo_input, options.workers or usable_workers())) as outcomes,
+        closing(decode_ahead(plan.jobs, models.wanted, options.workers or usable_workers())) as outcomes,
         writer,
     ):
         for done, (job, outcome) in enumerate(outcomes, start=1):
@@ -136,21 +145,33 @@ def _add_files(store: ImageStore, gains: Mapping[str, Sequence[PhotoFile]]) -> N
     store.update([photo.with_files([*photo.files, *gains[content]]) for content, photo in known.items()])
 
 
-def judge_again(store: ImageStore, rule: str, policy: str, models: IndexModels) -> int:
-    """Judge, from their stored embeddings, the photos that another rule or another policy judged; return how many.
+class RowRules(Protocol):
+    """What judges stored rows: see `PhotoRules`."""
+
+    @property
+    def version(self) -> str:
+        """What rows name as the rule that judged them."""
+        ...
+
+    def judge_rows(self, embeddings: Embeddings, shipped_vectors: Sequence[str]) -> Sequence[Verdict]:
+        """Return a verdict for each row."""
+        ...
+
+
+def judge_again(store: ImageStore, rules: RowRules, policy: str, decisions: HandDecisions) -> int:
+    """Judge, from what is stored of them, the photos that another rule or another policy judged; return how many.
 
     No photo is opened. Decisions by hand stand.
     """
-    outdated = store.outdated_verdicts(rule, policy)
-    judge = models.load_judge() if outdated else None
+    outdated = store.outdated_verdicts(rules.version, policy)
     for start in range(0, len(outdated), JUDGED_AT_ONCE):
         batch = outdated[start : start + JUDGED_AT_ONCE]
-        assert judge is not None
         vectors = store.embeddings([photo.content_hash for photo in batch])
-        verdicts = judge(np.stack([vectors[photo.content_hash] for photo in batch]))
+        rows = np.stack([vectors[photo.content_hash] for photo in batch])
+        verdicts = rules.judge_rows(rows, [photo.shipped_vector for photo in batch])
         store.update(
             [
-                _with_verdict(photo, vectors[photo.content_hash], photo.judged_again(verdict), models.decisions)
+                _with_verdict(photo, vectors[photo.content_hash], photo.judged_again(verdict), decisions)
                 for photo, verdict in zip(batch, verdicts, strict=True)
             ]
         )

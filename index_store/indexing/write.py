@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.compliance.decisions import HandDecisions
-from index_store.compliance.looks import THRESHOLD, judge_looks
+from index_store.compliance.looks import THRESHOLD
+from index_store.compliance.shipped_vectors import is_of
+from index_store.compliance.towers import Judge, Seen, ShippedTower, Towers
 from index_store.machine import usable_cores
 from index_store.records import EncodingJob, OpenedPhoto, PhotoFile, StoredPhoto, Verdict
 from index_store.store.images import ImageStore
 
 if TYPE_CHECKING:
-    from index_store.encoders.protocols import Embeddings, PhotoEncoder
+    from index_store.encoders.protocols import PhotoEncoder
     from index_store.records import Embedding, PhotoInput
 
 _LOG = logging.getLogger(__name__)
 
-Judge = Callable[["Embeddings"], Sequence[Verdict]]
-"""The compliance rule for photos: one verdict for each embedding, in order."""
-
-_Judged = tuple["Embeddings", Sequence[Verdict]]
 
 BATCH_PER_CORE = 8
 """Photos encoded at once, for each core: two runs of the photo tower."""
@@ -43,16 +41,27 @@ WRITE_SIZE = 256
 
 @dataclass(frozen=True, slots=True)
 class IndexModels:
-    """What photos are indexed with. The two loaders are called only when a photo has to be embedded.
+    """What photos are indexed with. The loaders are called only when a photo has to be embedded.
 
-    `decisions` are those by hand that stand; `threshold` is the policy's, near which a photo is looked at again.
+    `load_judge` is None where no rule belongs to the encoder itself; then there is `shipped`. `decisions` are those by
+    hand that stand; `threshold` is the policy's, near which a photo is looked at again.
     """
 
     photo_input: PhotoInput
     load_encoder: Callable[[], PhotoEncoder]
-    load_judge: Callable[[], Judge]
+    load_judge: Callable[[], Judge] | None
     decisions: HandDecisions = field(default_factory=HandDecisions)
     threshold: float = THRESHOLD
+    shipped: ShippedTower | None = None
+
+    @property
+    def wanted(self) -> PhotoInput:
+        """How photos are decoded: once, for both towers."""
+        return self.photo_input if self.shipped is None else self.photo_input.joined_with(self.shipped.photo_input)
+
+    def has_seen(self, photo: StoredPhoto) -> bool:
+        """Whether the tower that ships has seen a photo, where it has to."""
+        return self.shipped is None or is_of(photo.shipped_vector, self.shipped.name)
 
 
 CHANGED_MEANWHILE = "changed while it was indexed; the next run takes it up"
@@ -92,11 +101,11 @@ class RowWriter:
         """Write to `store`; the models are loaded with the first batch."""
         self._store = store
         self._models = models
-        self._loaded: tuple[PhotoEncoder, Judge] | None = None
+        self._towers: Towers | None = None
         self._batch_size = batch_size()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._waiting: list[Decoded] = []
-        self._encoding: deque[tuple[list[Decoded], Future[_Judged]]] = deque()
+        self._encoding: deque[tuple[list[Decoded], Future[Seen]]] = deque()
         self._rows: list[tuple[StoredPhoto, Embedding]] = []
         self.encoded = 0
 
@@ -138,19 +147,18 @@ class RowWriter:
             batch, self._waiting = self._waiting, []
             self._encoding.append((batch, self._thread.submit(self._encode, batch)))
 
-    def _encode(self, batch: Sequence[Decoded]) -> _Judged:
-        if self._loaded is None:
-            self._loaded = self._models.load_encoder(), self._models.load_judge()
-        encoder, judge = self._loaded
-        return judge_looks(encoder, judge, [decoded.photo for decoded in batch], self._models.threshold)
+    def _encode(self, batch: Sequence[Decoded]) -> Seen:
+        models = self._models
+        if self._towers is None:
+            self._towers = Towers(models.load_encoder, models.load_judge, models.threshold, models.shipped)
+        return self._towers.look([decoded.photo for decoded in batch])
 
     def _collect(self) -> None:
         """Wait for the oldest batch, and write when enough rows have come together."""
         batch, future = self._encoding[0]
-        embeddings, verdicts = future.result()
         rows = [
-            (self._row_of(decoded, embedding, verdict), embedding)
-            for decoded, embedding, verdict in zip(batch, embeddings, verdicts, strict=True)
+            (self._row_of(decoded, embedding, verdict, shipped), embedding)
+            for decoded, embedding, verdict, shipped in zip(batch, *future.result(), strict=True)
         ]
         self._encoding.popleft()  # only now, and before its rows are taken: Ctrl-C may come between any two lines
         self._rows += rows
@@ -158,14 +166,15 @@ class RowWriter:
         if len(self._rows) >= WRITE_SIZE:
             self._write()
 
-    def _row_of(self, decoded: Decoded, embedding: Embedding, verdict: Verdict) -> StoredPhoto:
+    def _row_of(self, decoded: Decoded, embedding: Embedding, verdict: Verdict, shipped: str) -> StoredPhoto:
         photo, content = decoded.photo, decoded.photo.file.content_hash or ""
         holds = self._models.decisions.apply(content, embedding, verdict)
         if photo.faults and not holds.withholds_at(self._models.threshold):
             _LOG.info("%s: %s", photo.file.image_id, photo.faults)
         pictures = 1 + len(photo.frames) + photo.unseen
         size = photo.width, photo.height
-        row = StoredPhoto(content, decoded.files, *size, holds, photo.taken or "", photo.camera, pictures)
+        about = photo.taken or "", photo.camera
+        row = StoredPhoto(content, decoded.files, *size, holds, *about, pictures, shipped_vector=shipped)
         return row.with_files(decoded.files)
 
     def _write(self) -> None:
@@ -184,5 +193,5 @@ class RowWriter:
         self._rows.clear()
 
 
-def _has_succeeded(future: Future[_Judged]) -> bool:
+def _has_succeeded(future: Future[Seen]) -> bool:
     return future.done() and future.exception() is None

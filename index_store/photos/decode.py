@@ -1,8 +1,8 @@
 """Decode photos in worker processes, so that a file that crashes or hangs a decoder costs one photo and not the run.
 
 Parent and worker speak over pipes: a request is one line of JSON; the answer is the length of a header in four bytes,
-the header in JSON and, behind it, the pixels of the photo and its further frames as they lie in memory. Nothing that a
-worker sends is executed, and it is held to a size, since a hostile photo may have taken it over.
+the header in JSON and, behind it, the pixels of the photo and its further frames as they lie in memory, for two towers
+twice. Nothing that a worker sends is executed, and it is held to a size, since a hostile photo may have taken it over.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,29 +146,33 @@ class Decoder:
             worker.process.wait()
 
     def _ask(self, worker: _Worker, path: str, wanted: PhotoInput) -> OpenedPhoto:
-        answer = worker.answer({"path": path, "side": wanted.side, "squash": wanted.squash}, self._seconds)
+        answer = worker.answer({"path": path, **asdict(wanted)}, self._seconds)
         if "error" in answer:
             raise (PhotoUnreadableError if answer["unreadable"] else PhotoError)(str(answer["error"]))
         shapes = [(int(height), int(width)) for height, width in answer["shapes"]]
+        times = 1 if wanted.second is None else 2
         if (
-            not 1 <= len(shapes) <= MOST_FRAMES
+            len(shapes) % times
+            or not times <= len(shapes) <= times * MOST_FRAMES
             or sum(3 * height * width for height, width in shapes) > _MOST_PIXEL_BYTES
         ):
             raise ValueError(f"an answer of {len(shapes)} pictures")
-        pixels, *frames = (self._pixels(worker, *shape) for shape in shapes)
+        pictures = [self._pixels(worker, *shape) for shape in shapes]
+        count = len(pictures) // times
         file = PhotoFile(path, int(answer["size_bytes"]), int(answer["mtime_ns"]), str(answer["content_hash"]))
         taken = answer["taken"]
         return OpenedPhoto(
             file,
-            pixels,
+            pictures[0],
             int(answer["width"]),
             int(answer["height"]),
             taken=None if taken is None else _plain(taken),
             camera=_plain(answer["camera"]),
-            frames=tuple(frames),
+            frames=tuple(pictures[1:count]),
             unseen=bool(answer["unseen"]),
             note=_plain(answer["note"]),
             faults=_plain(answer["faults"]),
+            second_form=tuple(pictures[count:]),
         )
 
     @staticmethod
@@ -298,11 +303,11 @@ def _answer(request: dict[str, Any]) -> tuple[bytes | memoryview, ...]:
     from index_store.photos.open import open_photo  # late: the parent needs no Pillow
 
     try:
-        opened = open_photo(request["path"], PhotoInput(request["side"], request["squash"]))
+        opened = open_photo(request.pop("path"), PhotoInput(**request))
     except PhotoError as error:
         failure = {"error": str(error), "unreadable": isinstance(error, PhotoUnreadableError)}
         return (_header(failure),)
-    pictures = (opened.pixels, *opened.frames)
+    pictures = (opened.pixels, *opened.frames, *opened.second_form)
     header = {
         "shapes": [picture.shape[:2] for picture in pictures],
         "width": opened.width,

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from index_store.records import PhotoInput
 
     Pixels = NDArray[np.uint8]
+    _Forms = tuple[Pixels, ...]
+    """A picture as the encoder wants it and, where a second tower looks too, as that one does."""
 
 MAX_PIXELS = 100_000_000
 """Photos of which more pixels would have to be decoded are refused: 100 megapixels are 300 MB as RGB."""
@@ -53,11 +55,11 @@ _setting_pillow = threading.Lock()
 class _Seen:
     """What was decoded of a file: see `OpenedPhoto`."""
 
-    pixels: Pixels
+    forms: _Forms
     width: int
     height: int
     metadata: Metadata
-    frames: tuple[Pixels, ...] = ()
+    frames: tuple[_Forms, ...] = ()
     unseen: bool = False
     share: float = 1.0
 
@@ -78,7 +80,19 @@ def open_photo(path: str, wanted: PhotoInput) -> OpenedPhoto:
     note = "" if seen.share == 1.0 else f"{CUT_SHORT}: what is there, {int(100 * seen.share)} % of it, was taken"
     faults = f"its {', '.join(seen.metadata.faults)} cannot be read" if seen.metadata.faults else ""
     about = seen.metadata.taken, seen.metadata.camera
-    return OpenedPhoto(file, seen.pixels, seen.width, seen.height, *about, seen.frames, seen.unseen, note, faults)
+    first, *second = zip(seen.forms, *seen.frames, strict=True)
+    return OpenedPhoto(
+        file,
+        first[0],
+        seen.width,
+        seen.height,
+        *about,
+        frames=first[1:],
+        unseen=seen.unseen,
+        note=note,
+        faults=faults,
+        second_form=second[0] if second else (),
+    )
 
 
 def to_picture(pixels: Pixels) -> Image.Image:
@@ -111,7 +125,7 @@ def _see_raw_or_tiff(content: bytes, wanted: PhotoInput) -> _Seen:
 
 
 def _see_raw(content: bytes, wanted: PhotoInput) -> _Seen:
-    developed = develop(content, wanted.side, MAX_PIXELS)
+    developed = develop(content, wanted.longest, MAX_PIXELS)
     family = "PPM" if developed.picture.startswith(b"P6") else "JPEG"
     seen = _see(developed.picture, family, wanted, orientation=developed.orientation)
     metadata = seen.metadata
@@ -173,12 +187,12 @@ def _look(
         metadata = read_metadata(picture, content, family)
         if orientation is not None:
             metadata = replace(metadata, orientation=orientation)
-        pixels = _pixels(whole, metadata, wanted)
+        forms = _forms(whole, metadata, wanted)
         width, height = size[::-1] if metadata.sideways else size
         if broken:
-            return _Seen(pixels, width, height, metadata, (), count_of(picture) > 1, share)
-        frames, unseen = _further(picture, content, family, wanted, pixels, metadata)
-    return _Seen(pixels, width, height, metadata, frames, unseen)
+            return _Seen(forms, width, height, metadata, (), count_of(picture) > 1, share)
+        frames, unseen = _further(picture, content, family, wanted, forms, metadata)
+    return _Seen(forms, width, height, metadata, frames, unseen)
 
 
 def _open(content: bytes, family: str) -> Image.Image:
@@ -202,7 +216,7 @@ def _load(picture: Image.Image, wanted: PhotoInput) -> Image.Image:
     whole = picture.size
     # JPEG can be decoded at 1/2, 1/4 or 1/8 without its high frequencies in a fraction of the time; bicubic has less
     # to shrink then, and photos are found as before (docs/scaling.md)
-    picture.draft(None, (wanted.side, wanted.side))
+    picture.draft(None, (wanted.longest, wanted.longest))
     progressive = bool(picture.info.get("progressive") or picture.info.get("progression"))
     # a progressive JPEG keeps all coefficients of the whole picture in memory, whatever the scale
     _check_size(*(whole if progressive else picture.size), whole)
@@ -239,13 +253,21 @@ def _load_what_is_there(picture: Image.Image, family: str, wanted: PhotoInput) -
     return picture.crop((0, first, picture.width, last)), min((last - first) / len(numbers), 0.99)
 
 
-def _pixels(picture: Image.Image, metadata: Metadata, wanted: PhotoInput) -> Pixels:
+def _forms(picture: Image.Image, metadata: Metadata, wanted: PhotoInput) -> _Forms:
     smooth = smooth_mode(picture)
-    small = smooth.resize(_target_size(*picture.size, wanted), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    inputs = (wanted,) if wanted.second is None else (wanted, wanted.second)
+    return tuple(_pixels(smooth, metadata, each) for each in inputs)
+
+
+def _pixels(smooth: Image.Image, metadata: Metadata, wanted: PhotoInput) -> Pixels:
+    small = smooth.resize(_target_size(*smooth.size, wanted), Image.Resampling.BICUBIC, reducing_gap=3.0)
     return np.asarray(metadata.turn(to_srgb(small, metadata.colours)), dtype=np.uint8)
 
 
 def _target_size(width: int, height: int, wanted: PhotoInput) -> tuple[int, int]:
+    if wanted.for_people:
+        scale = min(1.0, wanted.side / max(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
     if wanted.squash:
         return wanted.side, wanted.side
     scale = wanted.side / min(width, height)
@@ -253,11 +275,11 @@ def _target_size(width: int, height: int, wanted: PhotoInput) -> tuple[int, int]
 
 
 def _further(
-    picture: Image.Image, content: bytes, family: str, wanted: PhotoInput, first: Pixels, metadata: Metadata
-) -> tuple[tuple[Pixels, ...], bool]:
+    picture: Image.Image, content: bytes, family: str, wanted: PhotoInput, first: _Forms, metadata: Metadata
+) -> tuple[tuple[_Forms, ...], bool]:
     """Return the further frames that differ from the first, and whether there are some that cannot be looked at."""
     unseen = has_unseen_track(content, family, count_of(picture)) or (family == "JXL" and jxl_size(content)[2])
-    if count_of(picture) == 1:
+    if count_of(picture) == 1 or wanted.for_people:
         return (), unseen
     frames = [first]
     with _pixels_limited():
@@ -269,23 +291,23 @@ def _further(
                 picture.seek(place)
                 if is_preview(picture, family):
                     continue
-                pixels = _frame(picture, content, family, wanted, metadata)
+                forms = _frame(picture, content, family, wanted, metadata)
             except Exception:  # decoders raise nearly everything: this frame has not been looked at
                 unseen = unseen or not is_absent(picture, family, content)
                 continue
-            if not any(np.array_equal(pixels, frame) for frame in frames):
-                frames.append(pixels)
+            if not any(np.array_equal(forms[0], frame[0]) for frame in frames):
+                frames.append(forms)
     return tuple(frames[1:]), unseen
 
 
-def _frame(picture: Image.Image, content: bytes, family: str, wanted: PhotoInput, first: Metadata) -> Pixels:
+def _frame(picture: Image.Image, content: bytes, family: str, wanted: PhotoInput, first: Metadata) -> _Forms:
     """Decode the frame that is open as the first one was."""
     if family == "JPEG":
         picture.decoderconfig = ()  # type: ignore[attr-defined]  # else the scale of the first frame stays
     _load(picture, wanted)
     own = read_metadata(picture, content, family) if family in {"JPEG", "TIFF"} else first
     turned = own if own.orientation != 1 else replace(own, orientation=first.orientation)
-    return _pixels(picture, turned, wanted)
+    return _forms(picture, turned, wanted)
 
 
 @contextmanager

@@ -10,28 +10,32 @@ from __future__ import annotations
 import logging
 import os
 import time
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index_store.compliance.decisions import HandDecisions
-from index_store.compliance.judging import CUT, TextJudge
-from index_store.compliance.normalising import normalise
+from index_store.compliance.judging import TextJudge
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
 from index_store.encoders.encoder_models import RERANKER, find_model
 from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
-from index_store.errors import PolicyError, UsageError
+from index_store.errors import PolicyError
 from index_store.once import once
-from index_store.paths import cache_folder, is_there, named_store
+from index_store.paths import cache_folder, named_store
+from index_store.queries.checking import MAX_K, checked, refuse_empty_folders
+from index_store.queries.matching import absent_roots, match_of
 from index_store.queries.text_cache import TextCache
+from index_store.question import Filters, Question
 from index_store.records import Answer, Candidate, Match
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import TextEncoder
+    from index_store.queries.combining import Aim
+    from index_store.queries.duplicates import Duplicate
+    from index_store.queries.given_photos import GivenPhotos
     from index_store.records import Embedding, StoredPhoto
     from index_store.reranker.cosine import Scorer
     from index_store.store.images import ImageStore
@@ -43,8 +47,8 @@ DEFAULT_POOL = 100
 _WITHHELD_DIGITS = 2
 """Decimals of the score of a withheld photo that a threshold can reveal."""
 
-MAX_K = 10_000
-"""The most matches, and the largest pool, that one query may ask for."""
+_PROBABLY_NOT = 5
+"""How many photos below the threshold an answer has where there is none above it."""
 
 
 class Searcher:
@@ -80,40 +84,127 @@ class Searcher:
         self._unpacked = 0, HandDecisions()
 
     def ask(
-        self, query: str, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
+        self, query: str | Question, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
     ) -> Answer:
-        """Return the `k` best matches among the `pool` photos nearest to `query`, with a score of at least `min_score`.
+        """Return the `k` best photos that are shown among the `pool` nearest, with a score of at least `min_score`.
 
-        `min_score` in [0, 1] is by default the reranker's own threshold, below which a photo is no match.
+        `query` is a text, or a `Question`, which has its own `k`, `pool` and `min_score`. `min_score` in [0, 1] is by
+        default the reranker's own threshold, below which a photo is no match. Withheld photos that would stand among
+        these are in the answer too, and take no place of a shown one.
 
         Raises:
-            UsageError: the query is blank, or a number is out of range.
+            UsageError: the query is blank, a number is out of range, a given photo cannot be opened, or nothing is
+                indexed in a folder of the filters.
             StoreError, EncoderError, WeightsError, PolicyError: something that is needed is missing or broken.
         """
-        text, cut = normalise(query)
-        _check_usage(query, text, k, pool, min_score)
+        question = query if isinstance(query, Question) else Question(query, k=k, pool=pool, min_score=min_score)
+        asked, (question, warnings) = question.text, checked(question)
         started = time.perf_counter()
-        query_embedding = self._judged_embedding(text)
-        if query_embedding is None:
-            return Answer(query, notice=self.policy.notice, refused=True)
+        aim = self._aim(question)
+        if aim is None:
+            return Answer(asked, notice=self.policy.notice, refused=True)
         embedded = time.perf_counter()
-        candidates = self.store.nearest(query_embedding, max(pool, k))
-        found = time.perf_counter()
-        ranked = rank(query_embedding, candidates, self.reranker)
-        _LOG.info("text embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
-        _LOG.info("%d candidates from %s in %.0f ms", len(candidates), self.store.place, 1000 * (found - embedded))
-        _LOG.info("reranked by %s in %.0f ms", self.reranker.version, 1000 * (time.perf_counter() - found))
-        least = self.reranker.min_score if min_score is None else min_score
-        near = [(score, candidate) for score, candidate in ranked[:k] if score >= least - 10**-_WITHHELD_DIGITS]
-        matches = _reaching(self._matches(near), least)
+        least = aim.scorer.min_score if question.min_score is None else question.min_score
+        ranked, matches = self._found(aim, question, least)
+        _LOG.info("question embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
+        _LOG.info(
+            "%d candidates from %s, reranked by %s, in %.0f ms",
+            len(ranked), self.store.place, aim.scorer.version, 1000 * (time.perf_counter() - embedded),
+        )  # fmt: skip
+        nearest = () if matches else self._shown(ranked, _PROBABLY_NOT, question.filters)
+        if not ranked:
+            refuse_empty_folders(question.filters, self.store)
         return Answer(
-            query,
+            asked,
             tuple(matches),
-            reason=_nothing_found(self._matches(ranked[:k]), least, self.store.place) if not matches else "",
+            reason="" if matches else _nothing_found(nearest, least, self.store.place, question.filters),
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
-            calibrated=self.calibrated,
-            warnings=(*((CUT,) if cut else ()), *_doubts(text), *self._upgrade_note),
+            calibrated=self.calibrated and not question.like,
+            warnings=(*warnings, *self._encoder_note, *self._upgrade_note, *absent_roots(matches, self.store)),
+            nearest=nearest,
         )
+
+    def duplicates(
+        self,
+        folders: Sequence[str] = (),
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        equal: bool = False,
+    ) -> list[list[Duplicate]]:
+        """Return groups of equal and of nearly equal photos in the folders, the best of each first.
+
+        `folders` are absolute paths, none means all; `equal` leaves out what is nearly equal. Withheld photos are left
+        out. Photos that are related are opened, of which `progress` is told; that takes minutes for 10,000.
+
+        Raises:
+            UsageError: nothing is indexed in a folder.
+            StoreError, PolicyError: something that is needed is missing or broken.
+        """
+        from index_store.queries.duplicates import find_duplicates, paths_below
+
+        refuse_empty_folders(Filters(tuple(folders)), self.store)
+        decisions = self._standing_decisions()
+
+        def shows(photo: StoredPhoto, embedding: Embedding) -> bool:
+            return not (self._withhold and self._showing.withholds(photo, embedding, decisions))
+
+        return find_duplicates(self.store, shows, paths_below(folders), progress, equal=equal)
+
+    def _aim(self, question: Question) -> Aim | None:
+        """Return what is searched for, None where the policy refuses a text or withholds a given photo."""
+        text = self._judged_embedding(question.text) if question.text else None
+        if question.text and text is None:
+            return None
+        away: list[Embedding] = []
+        for other in question.away:
+            vector = self._judged_embedding(other)
+            if vector is None:
+                return None
+            away.append(vector)
+        like: dict[str, Embedding] = {}
+        for photo in question.like:
+            given = self._given.embedding(photo, self._standing_decisions())
+            if given is None:
+                return None
+            like[given[0]] = given[1]
+        from index_store.queries.combining import aimed  # late: numpy
+
+        return aimed(text, like, away, self.reranker)
+
+    def _found(self, aim: Aim, question: Question, least: float) -> tuple[list[tuple[float, Candidate]], list[Match]]:
+        """Return the ranked pool and the matches: the pool grows where withheld photos have used up its places."""
+        pool = max(question.pool, question.k)
+        while True:
+            candidates = self.store.nearest(aim.vector, pool + len(aim.left_out), question.filters)
+            there = [candidate for candidate in candidates if candidate.key not in aim.left_out]
+            ranked = rank(aim.vector, there, aim.scorer)
+            matches = self._best(ranked, question, least)
+            shown = sum(not match.withheld for match in matches)
+            if shown >= question.k or len(matches) < len(ranked) or len(ranked) < pool or pool == MAX_K:
+                return ranked, matches
+            pool = min(2 * pool, MAX_K)
+
+    def _best(self, ranked: Sequence[tuple[float, Candidate]], question: Question, least: float) -> list[Match]:
+        """Return the matches up to the last of the `k` that are shown."""
+        near = [(score, candidate) for score, candidate in ranked if score >= least - 10**-_WITHHELD_DIGITS]
+        matches: list[Match] = []
+        for start in range(0, len(near), question.k):
+            matches += _reaching(self._matches(near[start : start + question.k], question.filters), least)
+            places = [place for place, match in enumerate(matches) if not match.withheld]
+            if len(places) >= question.k:
+                matches = matches[: places[question.k - 1] + 1]
+                break
+        return [replace(match, rank=rank) for rank, match in enumerate(matches, start=1)]
+
+    def _shown(self, ranked: Sequence[tuple[float, Candidate]], count: int, filters: Filters) -> tuple[Match, ...]:
+        """Return the first `count` that are not withheld; none that is withheld is told of."""
+        shown: list[Match] = []
+        for start in range(0, len(ranked), count):
+            some = self._matches(ranked[start : start + count], filters)
+            shown += [match for match in some if not match.withheld]
+            if len(shown) >= count:
+                break
+        return tuple(replace(match, rank=rank) for rank, match in enumerate(shown[:count], start=1))
 
     def _judged_embedding(self, text: str) -> Embedding | None:
         """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept."""
@@ -175,6 +266,13 @@ class Searcher:
         return known
 
     @once
+    def _encoder_note(self) -> tuple[str, ...]:
+        """A line that says which of several encoders answers."""
+        used = self.store.manifest.encoder
+        others = [name for name in self.store.encoders if name != used and not shipped_before(name)]
+        return (f"searched with {used}; --encoder takes another: {', '.join(others)}",) if others else ()
+
+    @once
     def _upgrade_note(self) -> tuple[str, ...]:
         """A line where an earlier release's photos are not all embedded again yet."""
         if not any(map(shipped_before, self.store.encoders)) or shipped_before(self.store.manifest.encoder):
@@ -202,7 +300,30 @@ class Searcher:
     def _reranker_folder(self) -> Path | None:
         return find_model(RERANKER, self.store.manifest.encoder, self._encoder)
 
-    def _matches(self, ranked: Sequence[tuple[float, Candidate]]) -> list[Match]:
+    def shown_photo(self, content: str) -> StoredPhoto | None:
+        """Return a stored photo by its content hash; None where the store lacks it or it is withheld at this moment."""
+        photo = self.store.photos_of([content]).get(content)
+        vector = self.store.embeddings([content]).get(content)
+        if photo is None or vector is None:
+            return None
+        withheld = self._withhold and self._showing.withholds(photo, vector, self._standing_decisions())
+        return None if withheld else photo
+
+    def reopen(self) -> None:
+        """Close the store, so that the next query opens it as it is then: Chroma does not see what others write."""
+        for name in ("store", "_upgrade_note"):
+            opened = vars(self).pop(name, None)
+            if name == "store" and opened is not None:
+                opened.close()
+
+    @once
+    def _given(self) -> GivenPhotos:
+        """What opens and judges the photos that a question gives."""
+        from index_store.queries.given_photos import GivenPhotos
+
+        return GivenPhotos(self._store_card, self.policy, self._encoder, withhold=self._withhold)
+
+    def _matches(self, ranked: Sequence[tuple[float, Candidate]], filters: Filters) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
         known = self.store.photos_of([candidate.key for _, candidate in ranked])
         decisions = self._standing_decisions() if self._withhold else HandDecisions()
@@ -212,7 +333,7 @@ class Searcher:
             if photo is None:
                 continue
             withheld = self._withhold and self._showing.withholds(photo, candidate.embedding, decisions)
-            matches.append(_match(len(matches) + 1, score, candidate, None if withheld else photo))
+            matches.append(match_of(len(matches) + 1, score, candidate, None if withheld else photo, filters))
         return matches
 
     def _standing_decisions(self) -> HandDecisions:
@@ -235,23 +356,6 @@ class Searcher:
         return self._card if self._card.name == name else stored_card(name)
 
 
-def _match(rank: int, score: float, candidate: Candidate, photo: StoredPhoto | None) -> Match:
-    """Return a row of the answer; without `photo` the notice stands in its place."""
-    if photo is None:
-        return Match(rank, score, candidate.similarity, None, None, None)
-    there = next(filter(_may_be_there, photo.paths), None)
-    shown = there or photo.image_id
-    copies = tuple(path for path in photo.paths if path != shown)
-    return Match(rank, score, candidate.similarity, shown, photo.width, photo.height, copies, there is None)
-
-
-def _may_be_there(path: str) -> bool:
-    try:
-        return is_there(path, follow_links=False)
-    except OSError:  # a folder above may not be entered: nobody knows
-        return True
-
-
 def search(
     query: str,
     *,
@@ -259,9 +363,10 @@ def search(
     k: int = DEFAULT_K,
     pool: int = DEFAULT_POOL,
     min_score: float | None = None,
+    encoder: str | None = None,
 ) -> Answer:
     """Search a store by a description; the same as `imgsearch query`. For many queries keep a `Searcher`."""
-    return Searcher(store).ask(query, k=k, pool=pool, min_score=min_score)
+    return Searcher(store, encoder=encoder).ask(query, k=k, pool=pool, min_score=min_score)
 
 
 def rank(
@@ -278,48 +383,16 @@ def rank(
 
 
 def _reaching(matches: Sequence[Match], least: float) -> list[Match]:
-    """Return the matches with a score of at least `least`, with their ranks; withheld ones keep nothing else.
+    """Return the matches with a score of at least `least`; withheld ones keep nothing but their place.
 
     A withheld photo's score is rounded first: asked for with one threshold after the other, it would be known to
     the last digit, and the scores for many texts reveal an embedding.
     """
     kept = [m for m in matches if (round(m.score, _WITHHELD_DIGITS) if m.withheld else m.score) >= least]
-    shown = (replace(match, score=0.0, similarity=0.0) if match.withheld else match for match in kept)
-    return [replace(match, rank=rank) for rank, match in enumerate(shown, start=1)]
+    return [replace(match, score=0.0, similarity=0.0) if match.withheld else match for match in kept]
 
 
-def _nothing_found(nearest: Sequence[Match], least: float, place: str) -> str:
-    if not nearest:
-        return f"{place} holds no photos"
-    best = next((f" (the best {match.score:.2f})" for match in nearest if not match.withheld), "")
-    return f"no photo scores {least:.2f} or more{best}; --min-score 0 shows the nearest"
-
-
-def _check_usage(query: str, text: str, k: int, pool: int, min_score: float | None) -> None:
-    """Refuse what cannot be asked; `text` is the normalised query, which has lost what is no Unicode."""
-    if not _is_unicode(query):
-        raise UsageError("the query holds bytes that are no UTF-8 text; write it in UTF-8")
-    if not text:
-        raise UsageError("the query is empty; describe the photo in a few words")
-    for name, value in (("k", k), ("pool", pool)):
-        if not 1 <= value <= MAX_K:
-            raise UsageError(f"{name} is {value}; it must lie between 1 and {MAX_K}")
-    if min_score is not None and not 0.0 <= min_score <= 1.0:
-        raise UsageError(f"min_score is {min_score}; scores lie between 0 and 1")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # bytes of the command line, or half of a pair of UTF-16 in JSON
-        return False
-    return True
-
-
-def _doubts(text: str) -> tuple[str, ...]:
-    """Return warnings about a text that the encoder may not understand."""
-    letters = [letter for letter in text if letter.isalpha()]
-    foreign = sum(not unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
-    if foreign * 2 > len(letters):
-        return ("the encoder has learned English; a query in another language may find anything",)
-    return ()
+def _nothing_found(nearest: Sequence[Match], least: float, place: str, filters: Filters) -> str:
+    if nearest:
+        return f"no photo scores {least:.2f} or more (the best {nearest[0].score:.2f})"
+    return f"{place} holds no photos" if filters == Filters() else "no photo passes the filters"

@@ -6,13 +6,14 @@ import codecs
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Queue
 from threading import Thread
 from typing import Any, BinaryIO, NoReturn
 
 from index_store.errors import UsageError
-from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
+from index_store.queries.ask import Searcher
+from index_store.question import Question
 from index_store.records import Answer
 
 _AT_ONCE = 4
@@ -24,16 +25,6 @@ MAX_LINE_BYTES = 1 << 17
 _SKIPPED_AT_ONCE = 1 << 16
 _SHOWN = 40
 """Characters of a wrong value that an error repeats."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRequest:
-    """What one line asks; the defaults are those of the command."""
-
-    query: str
-    k: int = DEFAULT_K
-    pool: int = DEFAULT_POOL
-    min_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +57,19 @@ def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def answer_lines(
-    lines: Iterable[str | bytes], searcher: Searcher, defaults: BatchRequest | None = None
+    lines: Iterable[str | bytes], searcher: Searcher, defaults: Question | None = None
 ) -> Iterator[Answer | BatchError]:
     """Yield an answer or an error for each line as it comes; blank lines are passed over.
 
-    A line is a text, or a JSON object with `query` and perhaps `k`, `pool` and `min_score`. Models are loaded once.
+    A line is a text, or a JSON object with `query` and perhaps `k`, `pool` and `min_score`; all else, filters among it,
+    is as in `defaults`. Models are loaded once.
     Only a line's own mistakes become errors; what concerns all queries, such as a missing store, is raised.
     """
     waiting: Queue[Future[Answer | BatchError] | None] = Queue(2 * _AT_ONCE)
 
     def answer(number: int, line: str | bytes) -> Answer | BatchError:
         try:
-            request = _read_request(line, defaults or BatchRequest(""))
-            return searcher.ask(request.query, k=request.k, pool=request.pool, min_score=request.min_score)
+            return searcher.ask(_read_request(line, defaults or Question()))
         except UsageError as error:
             return BatchError(number, str(error))
 
@@ -103,10 +94,10 @@ def answer_lines(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _read_request(line: str | bytes, defaults: BatchRequest) -> BatchRequest:
+def _read_request(line: str | bytes, defaults: Question) -> Question:
     text = _text_of(line)
     if not text.startswith("{"):
-        return BatchRequest(text, defaults.k, defaults.pool, defaults.min_score)
+        return replace(defaults, text=text)
     fields = _read_object(text)
     known = ("query", "k", "pool", "min_score")
     unknown = sorted(set(fields) - set(known))
@@ -116,11 +107,12 @@ def _read_request(line: str | bytes, defaults: BatchRequest) -> BatchRequest:
         raise UsageError("has no query")
     if not isinstance(fields["query"], str):
         raise UsageError(f"query is {_shown(fields['query'])}, which is no text")
-    return BatchRequest(
-        fields["query"],
-        _whole_number(fields, "k", defaults.k),
-        _whole_number(fields, "pool", defaults.pool),
-        _number(fields, "min_score") if "min_score" in fields else defaults.min_score,
+    return replace(
+        defaults,
+        text=fields["query"],
+        k=_whole_number(fields, "k", defaults.k),
+        pool=_whole_number(fields, "pool", defaults.pool),
+        min_score=_number(fields, "min_score") if "min_score" in fields else defaults.min_score,
     )
 
 

@@ -46,7 +46,7 @@ def candidates_in(answer: Answered, dimension: int) -> list[Candidate]:
     if not all(map(math.isfinite, distances)):
         raise ValueError("distances that are not numbers")
     return [
-        Candidate(name, 1.0 - distance, vector)
+        Candidate(name, min(1.0 - distance, 1.0), vector)  # of a photo and itself it may be more by a rounding
         for name, distance, vector in zip(names, distances, vectors, strict=True)
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,8 +59,9 @@ def check_store(store: ImageStore, threshold: float, *, deep: bool = False) -> l
         return findings  # all else reads the rows
     photos = sorted(store.photos(), key=lambda photo: photo.image_id)
     roots = [root.path for root in store.roots()]
+    absent = Counter[str]()
     for photo in photos:
-        findings += _check_files(photo, roots, deep=deep)
+        findings += _check_files(photo, roots, absent, deep=deep)
     truth = TrueNeighbours(_queries(store, photos))
     step = max(1, len(photos) // OWN_SAMPLE)
     for start in range(0, len(photos), _PAGE):
@@ -77,6 +80,8 @@ def check_store(store: ImageStore, threshold: float, *, deep: bool = False) -> l
     findings += _recall_problem(store, truth)
     hidden = {photo.content_hash for photo in photos if photo.verdict.withholds_at(threshold)}
     findings = [replace(each, path=None) if each.content_hash in hidden else each for each in findings]
+    hidden_paths = {path for photo in photos if photo.content_hash in hidden for path in photo.paths}
+    findings += [_absent_root(None if root in hidden_paths else root, count) for root, count in absent.items()]
     return sorted(findings, key=lambda finding: (finding.path or "", finding.problem))
 
 
@@ -145,12 +150,23 @@ def repair_store(store: ImageStore, findings: Sequence[Finding]) -> int:
     return len(mendable)
 
 
-def _check_files(photo: StoredPhoto, roots: Sequence[str], *, deep: bool) -> list[Finding]:
+def _absent_root(root: str | None, count: int) -> Finding:
+    files = "1 file" if count == 1 else f"{count:,} files"
+    return Finding(
+        "", root, f"is not there, with {files}: is its disk mounted? was it moved ('imgsearch move')?", False
+    )
+
+
+def _check_files(photo: StoredPhoto, roots: Sequence[str], absent: Counter[str], *, deep: bool) -> list[Finding]:
+    """Return what is wrong with a photo's files; those of a root that is not there are only counted, for one line."""
     found = []
     for file in photo.files:
         path = file.image_id
         try:
-            problem, lost = _file_problem(file, roots, deep=deep)
+            if (root := _absent(path, roots)) is not None:
+                absent[root] += 1
+                continue
+            problem, lost = _file_problem(file, deep=deep)
         except (OSError, PhotoUnreadableError) as error:  # nobody knows what the file holds: its row stays
             problem, lost = os_reason(error) if isinstance(error, OSError) else str(error), False
         if problem:
@@ -158,13 +174,22 @@ def _check_files(photo: StoredPhoto, roots: Sequence[str], *, deep: bool) -> lis
     return found
 
 
-def _file_problem(file: PhotoFile, roots: Sequence[str], *, deep: bool) -> tuple[str, bool]:
+def _absent(path: str, roots: Sequence[str]) -> str | None:
+    """Return the root of a file that is gone with it: it may only be unmounted, and its rows are worth keeping.
+
+    A file that no root holds is worth as much; the folder that it lay in stands for its root.
+    """
+    if is_there(path, follow_links=False):
+        return None
+    above = [root for root in roots if lies_below(path, root)]
+    return None if any(map(is_there, above)) else next(iter(above), os.path.dirname(path))
+
+
+def _file_problem(file: PhotoFile, *, deep: bool) -> tuple[str, bool]:
     """Return what is wrong with a file, "" for nothing, and whether it no longer belongs to its row."""
     path = file.image_id
     if not is_there(path, follow_links=False):
-        # a root that is not there may only be unmounted, and its rows are worth keeping
-        root_is_there = any(is_there(root) for root in roots if lies_below(path, root))
-        return ("the file is gone", True) if root_is_there else ("the file's root is not there", False)
+        return "the file is gone", True
     try:
         same = not deep or hash_file(path) == file.content_hash
     except PhotoUnreadableError:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _LEAST_FREE_BYTES = 1_000_000
 _LONGEST_REASON = 300
 _MOST_ROWS_AT_ONCE = 5_000
+_FILES_OF_A_STORE = 24
+"""About as many files as Chroma holds open at once while it writes."""
 
 _OLD_TEXT_CACHE = "texts.sqlite3"
 """What earlier versions kept in the store: embeddings of queries, which say nearly as much as the queries."""
@@ -116,6 +118,13 @@ def open_folder(place: str) -> ClientAPI:
     return chromadb.PersistentClient(os.path.abspath(place), settings=own_settings())
 
 
+def close_client(client: ClientAPI) -> None:
+    """Close a client; what is opened in the same place from now on is read again from the disk."""
+    close = getattr(client, "close", None)  # Chroma's interface does not promise it, its clients have it
+    if close is not None:
+        close()
+
+
 def _keep_private(place: str) -> None:
     """Make the files private that Chroma leaves readable, in a store whose folder is its owner's alone."""
     with suppress(OSError):
@@ -198,10 +207,15 @@ def _lacks_handles(error: BaseException, reason: str) -> bool:
         return True
     if "(code: 14)" not in reason:
         return False
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
+    opened: list[int] = []
+    try:  # Chroma has closed its files again by the time that it reports
+        while len(opened) < _FILES_OF_A_STORE:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
     except OSError as failure:
         return failure.errno in {errno.EMFILE, errno.ENFILE}
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
     return False
 
 

@@ -12,6 +12,8 @@ import os
 import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,19 +22,23 @@ import numpy as np
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.paths import is_url, shown_place
+from index_store.question import Filters
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
 from index_store.store.answers import AnsweredRow, candidates_in, rows_in, vectors_in, whole_number
 from index_store.store.chroma_import import NotFoundError
 from index_store.store.client import (
     batch_size,
     batches,
+    close_client,
     connect,
     make_folder,
     refuse_other_addresses,
     store_exists,
     translated,
 )
-from index_store.store.manifest import Manifest
+from index_store.store.group_table import GroupTable
+from index_store.store.groups import Condition, Passing, group_of, passing
+from index_store.store.manifest import KEYS, Manifest
 from index_store.store.naming import Naming, kept
 from index_store.store.rows import (
     COPIES,
@@ -77,6 +83,10 @@ MAX_POOL = 10_000
 
 _ROOTS = "imgsearch-roots"
 _DECISIONS = "imgsearch-decisions"
+_NO_FILTERS = Filters()
+_WIDER = 4
+"""Times the pool: so many of the nearest are looked at before Chroma filters; enough where a third of all pass."""
+
 _PAGE = 20_000
 """Rows read at once: offset paging is linear in the offset, and Chroma fails on more than 32,766."""
 
@@ -98,6 +108,7 @@ class ImageStore:
         self.encoders = tuple(sorted(encoders))
         self._log: list[Decision] = []
         self._log_rows = 0
+        self._groups = GroupTable(client, place)
         self._naming = Naming({root.name: root.path for root in self.roots() if root.name})
 
     # -- photos ------------------------------------------------------------------------------------------------------
@@ -188,6 +199,7 @@ class ImageStore:
                 f"{self.place}: {len(photos)} photos came with embeddings of shape {embeddings.shape}, "
                 f"the store holds vectors of {self.manifest.dimension}; nothing was written"
             )
+        self._groups.keep(group_of(photo, self._naming) for photo in photos)
         with translated(self.place):
             for rows in batches(range(len(photos)), self._batch_size()):
                 # upsert, since Chroma's add passes over ids that it already knows
@@ -199,6 +211,7 @@ class ImageStore:
 
     def update(self, photos: Sequence[StoredPhoto]) -> None:
         """Write what is known of photos that are stored already, leaving their embeddings as they are."""
+        self._groups.keep(group_of(photo, self._naming) for photo in photos)
         with translated(self.place):
             for batch in batches(photos, self._batch_size()):
                 self._collection.update(
@@ -229,23 +242,90 @@ class ImageStore:
         self.update(shorter)
         self.delete(empty)
 
-    def nearest(self, query_embedding: np.ndarray[Any, np.dtype[np.float32]], pool: int) -> list[Candidate]:
+    def nearest(
+        self, query_embedding: np.ndarray[Any, np.dtype[np.float32]], pool: int, filters: Filters = _NO_FILTERS
+    ) -> list[Candidate]:
         """Return the `pool` contents nearest to a unit vector of shape (dimension,), by falling similarity.
 
-        The search is approximate (HNSW) in a large store.
+        Only photos that pass the filters count. The search is approximate (HNSW) in a large store.
+
+        Raises:
+            StoreError: the store fails, or an earlier version wrote it, without what filters ask for.
         """
-        if pool < 1:
+        rows = None if filters == _NO_FILTERS else self._passing(filters)
+        if pool < 1 or (rows is not None and rows.nothing):
             return []  # Chroma refuses n_results=0
+        if rows is None:
+            return self._nearest(query_embedding, pool)
+        # Chroma's own filter lists all rows that pass, which takes longer the more they are; where they are many, the
+        # nearest rows of all hold enough of them
+        near = [] if _WIDER * pool > MAX_POOL else self._nearest(query_embedding, _WIDER * pool)
+        if len(near) >= pool:
+            known = self._keys_of([candidate.key for candidate in near])
+            admitted = [candidate for candidate in near if rows.admits(known.get(candidate.key, {}))]
+            if len(admitted) >= pool:
+                return admitted[:pool]
+        return self._nearest(query_embedding, pool, rows.condition())
+
+    def _nearest(
+        self, query_embedding: np.ndarray[Any, np.dtype[np.float32]], pool: int, condition: Condition | None = None
+    ) -> list[Candidate]:
         with translated(self.place):
             # a store with fewer photos gives those it has; to count them first would take as long as the search
             answer = self._collection.query(
                 query_embeddings=query_embedding[np.newaxis, :],
                 n_results=min(pool, MAX_POOL),
+                where=condition,
                 include=["distances", "embeddings"],  # metadata would take longer than the search
             )
             candidates = candidates_in(answer, self.manifest.dimension)
         candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.key))
         return candidates
+
+    def _keys_of(self, contents: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        found: dict[str, Mapping[str, Any]] = {}
+        for page in self._rows_of(contents, "metadatas"):
+            with translated(self.place):
+                found.update(rows_in(page))
+        return found
+
+    # -- groups: what filters ask for ---------------------------------------------------------------------------------
+
+    def _passing(self, filters: Filters) -> Passing:
+        self._require_keys()
+        return passing(filters, self._groups.all().values(), self._naming)
+
+    def _require_keys(self) -> None:
+        if self.manifest.keys < KEYS:
+            raise StoreError(
+                f"{self.place}: was written by an earlier version, which kept no days, folders and cameras to filter "
+                "by; run 'imgsearch index' once, which adds them without reading a photo"
+            )
+
+    def folders(self) -> set[str]:
+        """Return the absolute paths of the folders in which photos lie, and perhaps of some that are empty by now.
+
+        Raises:
+            StoreError: the store fails, or an earlier version wrote it, without its folders.
+        """
+        self._require_keys()
+        return {self._naming.image_id(name) for group in self._groups.all().values() for name in group.folders}
+
+    def add_keys(self) -> None:
+        """Give the rows of an earlier version the keys that filters ask for; no photo is read."""
+        if self.manifest.keys >= KEYS:
+            return
+        for page in self._pages(self._collection):
+            self.update([self._photo(row_id, row) for row_id, row in page])
+        manifest = replace(self.manifest, keys=KEYS)
+        with translated(self.place):
+            self._collection.modify(metadata=manifest.to_metadata())  # last: an interrupted run begins again
+        self.manifest = manifest
+
+    def drop_unused_groups(self) -> None:
+        """Forget the names of folders and cameras that no photo of any encoder has any more."""
+        stores = (self, *self.others())
+        self._groups.drop_all_but({group_of(photo, self._naming).number for each in stores for photo in each.photos()})
 
     # -- decisions by hand: of the store, whatever encoder ------------------------------------------------------------
 
@@ -299,7 +379,9 @@ class ImageStore:
                 collection.upsert(
                     ids=[_root_id(root) for root, _ in batch],
                     embeddings=np.ones((len(batch), 1), dtype=np.float32),  # a row without a vector is refused
-                    metadatas=[row | {"seal": seal(*_sealed_facts(row))} for _, row in batch],
+                    metadatas=[
+                        row | {"seal": seal(*_sealed_facts(row)) if root.trusted else ""} for root, row in batch
+                    ],
                 )
 
     def drop_roots(self, roots: Sequence[IndexedRoot]) -> None:
@@ -331,10 +413,23 @@ class ImageStore:
         names = sorted(manifests.keys() - {self.manifest.encoder})
         return [_open_collection(self._client, manifests[name], self.place, manifests) for name in names]
 
+    def close(self) -> None:
+        """Give back what Chroma holds of the store in memory; nothing may be asked of it any more."""
+        close_client(self._client)
+
     def drop(self) -> None:
         """Delete the collection of this encoder, photos, vectors and all."""
         with translated(self.place):
             self._client.delete_collection(_collection_name(self.manifest.encoder))
+
+    def choose(self) -> None:
+        """Make this encoder the one that the store is used with from now on, where it holds several."""
+        others = [store.manifest.used for store in self.others()] if len(self.encoders) > 1 else []
+        if not others or self.manifest.used > max(others):
+            return
+        self.manifest = replace(self.manifest, used=datetime.now(UTC).isoformat())
+        with translated(self.place):
+            self._collection.modify(metadata=self.manifest.to_metadata())
 
     def tune(self) -> None:
         """Set how widely the store is searched by its size, for the processes that open it from now on."""
@@ -356,7 +451,9 @@ class ImageStore:
 def open_store(
     place: str, encoder: str | None = None, preferred: str | None = None, *, read_only: bool = False
 ) -> ImageStore:
-    """Open the collection of `encoder` in an existing store; where none is named, `preferred` or the only one.
+    """Open the collection of `encoder` in an existing store; where none is named, the one in use.
+
+    That is the encoder that was indexed with last, by name, else `preferred`, or the only one.
 
     With `read_only` also a store that this user may not write, or whose disk is full, is read; callers must not write.
 
@@ -373,11 +470,7 @@ def open_store(
     manifests = _manifests(client, place)
     if not manifests:
         raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
-    name = encoder or (preferred if preferred in manifests else None)
-    if name is None and len(manifests) == 1:
-        name = next(iter(manifests))
-    if name is None:
-        raise StoreError(f"{place}: holds several encoders ({_listed(manifests)}); name one with --encoder")
+    name = encoder or _in_use(manifests, preferred, place)
     if name not in manifests:
         raise StoreError(
             f"{place}: was built with the encoder {_listed(manifests)}, not with {name}; "
@@ -391,6 +484,29 @@ def encoders_in(place: str) -> list[str]:
     if not store_exists(place):
         return []
     return sorted(_manifests(connect(place, read_only=True), shown_place(place)))
+
+
+def encoder_in_use(place: str, preferred: str) -> str | None:
+    """Return the name of the encoder that a store is used with, as `open_store` chooses it; None where it has none.
+
+    Raises:
+        StoreError: the store holds several, and none of them was chosen.
+    """
+    if not store_exists(place):
+        return None
+    manifests = _manifests(connect(place, read_only=True), shown_place(place))
+    return _in_use(manifests, preferred, shown_place(place)) if manifests else None
+
+
+def _in_use(manifests: Mapping[str, Manifest], preferred: str | None, place: str) -> str:
+    latest = max(manifests.values(), key=lambda manifest: manifest.used)
+    if latest.used:
+        return latest.encoder
+    if preferred is not None and preferred in manifests:
+        return preferred
+    if len(manifests) > 1:
+        raise StoreError(f"{place}: holds several encoders ({_listed(manifests)}); name one with --encoder")
+    return latest.encoder
 
 
 def create_store(place: str, manifest: Manifest) -> ImageStore:
@@ -420,7 +536,7 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
             f"{place}: holds vectors of {known.dimension} for {known.encoder}, which now makes {manifest.dimension}; "
             "index into a new store"
         )
-    return _open_collection(client, manifest, place, {*manifests, manifest.encoder})
+    return _open_collection(client, known or manifest, place, {*manifests, manifest.encoder})
 
 
 def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:

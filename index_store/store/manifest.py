@@ -13,16 +13,24 @@ SCHEMA = 3
 1 and 2 had a row for each file, by its path; they were never released. 3 has a row for each content.
 """
 
+KEYS = 1
+"""The version of the keys that filters ask for; a store of schema 3 without them gets them by the next `index` run."""
+
 _PREFIX = "imgsearch:"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The facts that vectors of one collection share."""
+    """The facts that vectors of one collection share.
+
+    `used` is the time, in ISO 8601, when this encoder was last chosen among several of the store.
+    """
 
     encoder: str
     dimension: int
     schema: int = SCHEMA
+    used: str = ""
+    keys: int = KEYS
 
     def to_metadata(self) -> dict[str, str | int]:
         """Return the flat form that a Chroma collection can carry."""
@@ -30,6 +38,8 @@ class Manifest:
             f"{_PREFIX}schema": self.schema,
             f"{_PREFIX}encoder": self.encoder,
             f"{_PREFIX}dimension": self.dimension,
+            f"{_PREFIX}keys": self.keys,
+            **({f"{_PREFIX}used": self.used} if self.used else {}),
         }
 
     @staticmethod
@@ -57,4 +67,11 @@ class Manifest:
             )
         if not isinstance(schema, int) or not isinstance(encoder, str) or not isinstance(dimension, int):
             raise StoreError(f"{where}: its manifest is damaged; build the store again with 'imgsearch index'")
-        return Manifest(encoder, dimension, schema)
+        used, keys = metadata.get(f"{_PREFIX}used", ""), metadata.get(f"{_PREFIX}keys", 0)
+        return Manifest(
+            encoder,
+            dimension,
+            schema,
+            used=used if isinstance(used, str) else "",
+            keys=keys if isinstance(keys, int) else 0,
+        )

@@ -15,6 +15,7 @@ from typing import Any
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.records import BY_HAND, FindOptions, IndexedRoot, PhotoFile, StoredPhoto, Verdict
+from index_store.store.groups import DAY, GROUP, day_number, group_of
 from index_store.store.naming import NAMED, Naming, kept, plain
 
 Row = dict[str, str | int | float | bool]
@@ -50,10 +51,14 @@ def photo_row(photo: StoredPhoto, naming: Naming) -> Row:
         "policy": verdict.policy,
         "near": verdict.near,
     }
+    if photo.shipped_vector:
+        facts["shipped_vector"] = photo.shipped_vector
     row: Row = {
         _PHOTO: json.dumps(facts, separators=(",", ":")),
         WITHHELD_UP_TO: verdict.withheld_up_to,
         JUDGED_BY: judged_by(verdict.rule, verdict.policy),
+        DAY: day_number(photo.day),
+        GROUP: group_of(photo, naming).number,
     }
     return row | {COPIES: len(photo.files)} if len(photo.files) > 1 else row
 
@@ -98,6 +103,7 @@ def stored_photo(content_hash: str, row: Mapping[str, Any], naming: Naming) -> S
             _text(facts["taken"]),
             _text(facts["camera"]),
             _count(facts["pictures"]),
+            _text(facts.get("shipped_vector", "")),
         )
         if not files or not _CONTENT_HASH.fullmatch(content_hash):
             raise ValueError("a row without files, or with an id that is no hash")

@@ -166,8 +166,9 @@ def test_allowing_by_hand_is_logged_and_wins(place, imgsearch, tmp_path):
     assert all(row["time"] and row["user"] for row in log)
     status = json.loads(imgsearch("status", "--format", "jsonl", "--store", "store", cwd=folder).stdout)
     assert status["decided_by_hand"] == 1
-    refused = imgsearch("policy", "allow", "photos", "--store", "store", cwd=folder)
-    assert (refused.returncode, "--reason" in refused.stderr) == (2, True)
+    assert imgsearch("policy", "allow", *names, cwd=folder).returncode == 0
+    last = imgsearch("policy", "list", "--log", "--store", "store", cwd=folder).stdout.splitlines()[-1]
+    assert (json.loads(last)["decision"], json.loads(last)["reason"]) == ("allow", "")
     unknown = imgsearch("policy", "withhold", "nowhere.jpg", "--store", "store", cwd=folder)
     assert unknown.returncode == 2
     assert "no photo is indexed there; nothing was changed" in unknown.stderr

@@ -45,7 +45,7 @@ def test_own_photos_make_an_encoder_out_of_the_one_that_ships(imgsearch, own, tm
     assert card["data"]["photos"] == len(CAPTIONS)
     assert card["name"].startswith("own-lite2-minilm-")
     assert card["name"] in done.stdout
-    indexed = imgsearch("index", own / "images", "--encoder", made, "--allow-unjudged", "--store", store)
+    indexed = imgsearch("index", own / "images", "--encoder", made, "--store", store)
     assert indexed.returncode == 0, indexed.stderr
     asked = imgsearch(
         "query", "a cat", "--encoder", made, "--no-policy", "--min-score", "0", "--format", "jsonl", "--store", store

@@ -10,7 +10,7 @@ from index_store.compliance.policy import SHIPPED_POLICY, load_policy
 from index_store.errors import ImgsearchError, PolicyError, UsageError
 from index_store.photos.find import find_photos
 from index_store.queries.ask import Searcher
-from index_store.queries.batch import BatchError, BatchRequest, answer_lines, bounded_lines
+from index_store.queries.batch import BatchError, answer_lines, bounded_lines
 from index_store.records import FindOptions
 from tests.fuzz.fuzzing import FaultFound, Target
 from tests.fuzz.mutating import HOSTILE, bytes_changed
@@ -100,7 +100,7 @@ class Inputs(Target):
     def _check_batch(self, path: Path) -> None:
         try:
             with path.open("rb") as file:
-                for answer in answer_lines(bounded_lines(file), self._asked, BatchRequest("")):
+                for answer in answer_lines(bounded_lines(file), self._asked):
                     if isinstance(answer, BatchError):
                         _check_line(path, answer.error)
         except UsageError as error:

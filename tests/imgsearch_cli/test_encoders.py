@@ -22,16 +22,16 @@ __all__ = ["hub", "plain_clip", "sentence_clip"]
 
 @pytest.fixture
 def indexed(sentence_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of two photos, indexed with the tiny CLIP under --allow-unjudged."""
+    """A store of two photos, indexed with the tiny CLIP by a plain command."""
     (tmp_path / "photos").mkdir()
     for colour in ("red", "blue"):
         Image.new("RGB", (32, 32), colour).save(tmp_path / "photos" / f"{colour}.png")
     monkeypatch.setenv("IMGSEARCH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("IMGSEARCH_ENCODER", str(sentence_clip))
     monkeypatch.chdir(tmp_path)
-    result = run("index", "--allow-unjudged", "photos")
+    result = run("index", "photos")
     assert result.exit_code == 0, result.output
-    assert "2 added" in result.stderr and "2 in the store withheld by the policy" in result.stderr
+    assert "2 added" in result.stderr
     return tmp_path / "store"
 
 
@@ -67,19 +67,24 @@ def test_the_table_shows_names_and_what_is_missing(hub: Path, sentence_clip: Pat
     assert "imgsearch encoders --fetch clip-ViT-B-32" in lines["clip-ViT-B-32"]
 
 
-def test_uncalibrated_scores_are_called_similarities(indexed: Path) -> None:
-    table = run("query", "a red dog", "--no-policy")
-    assert table.exit_code == 0 and table.stdout.split()[:3] == ["rank", "similarity", "photo"]
-    lines = run("query", "a red dog", "--no-policy", "--format", "jsonl").stdout.splitlines()
-    rows = [json.loads(line) for line in lines]
-    assert [row["calibrated"] for row in rows] == [False, False]
-    assert {row["path"] for row in rows} == {"photos/red.png", "photos/blue.png"}
+def test_photos_of_any_encoder_are_judged_and_shown(indexed: Path) -> None:
+    """Of a red and a blue square the rule that ships withholds none."""
+    result = run("query", "a red dog", "--min-score", "0", "--format", "paths")
+    assert (result.exit_code, sorted(result.stdout.splitlines())) == (0, ["photos/blue.png", "photos/red.png"])
 
 
-def test_photos_that_nobody_judged_are_answered_with_the_notice(indexed: Path) -> None:
-    result = run("query", "a red dog", "--format", "paths")
-    assert (result.exit_code, result.stdout) == (3, "")
-    assert result.stderr == "This image is unavailable in your country in compliance with local laws\n"
+def test_two_encoders_of_a_store_are_shown_and_the_one_that_answers_is_named(
+    indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = encoder_card(os.environ["IMGSEARCH_ENCODER"]).name
+    monkeypatch.delenv("IMGSEARCH_ENCODER")
+    assert run("index", "--encoder", DEFAULT_ENCODER, "photos").exit_code == 0
+    status = run("status").stdout
+    assert f"encoder         {encoder_card().name}, 384 dimensions" in status
+    assert f"other encoders  {clip}, 2 photos" in status
+    assert json.loads(run("status", "--format", "jsonl").stdout)["encoders"] == {encoder_card().name: 2, clip: 2}
+    asked = run("query", "a red dog", "--min-score", "0")
+    assert f"imgsearch: searched with {encoder_card().name}; --encoder takes another: {clip}" in asked.stderr
 
 
 @pytest.mark.parametrize("command", [("index", "photos"), ("status",), ("query", "dog")])

@@ -35,7 +35,7 @@ def test_the_table_has_a_bar_as_long_as_the_score_and_the_notice_in_place_of_the
     assert lines[2].split()[:3] == ["1", "0.88", "███████"]
     assert "a photo.jpg" in lines[2]
     assert lines[2].endswith("400 × 300")
-    assert lines[3].split(maxsplit=1) == ["2", NOTICE]
+    assert lines[3].split(maxsplit=3) == ["2", "1", "photo", NOTICE]
 
 
 def test_a_narrow_terminal_folds_paths_and_loses_no_character(tmp_path, monkeypatch):

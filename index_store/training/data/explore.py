@@ -18,7 +18,7 @@ from index_store.training.data.targets import (
     make_examples,
     mean_relevance,
 )
-from index_store.training.data.vectors import VectorCache, encoder_vectors
+from index_store.training.data.vectors import VectorCache
 from index_store.training.data.withholding import leave_out, withheld_photos, withheld_texts
 
 
@@ -158,8 +158,7 @@ def _what_the_policy_removes(
     photos: frozenset[str] = frozenset()
     try:
         paths = [(image, judgements.train_photo(image)) for image in judgements.photos]
-        rows = encoder_vectors(encoder, [], paths, cache)[1]
-        photos = withheld_photos(rows, encoder, policy_file)
+        photos = withheld_photos(paths, encoder, cache, policy_file)
     except (WeightsError, EncoderError) as error:
         notes.append(f"photos were not judged by the policy, texts alone were: {error}")
     examples = make_examples(judgements, "mean" if judgements.expert else "crowd")

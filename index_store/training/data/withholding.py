@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from index_store.compliance.choose_photo_rule import choose_photo_rules
 from index_store.compliance.policy import load_policy
+from index_store.compliance.shipped_vectors import pack_shipped
 from index_store.compliance.texts import TextRule
+from index_store.encoders.registry import encoder_card
 from index_store.errors import DataError
 from index_store.training.data.targets import Example
+from index_store.training.data.vectors import VectorCache, encoder_vectors
 
 if TYPE_CHECKING:
-    from index_store.training.data.pairs import Vectors
+    from index_store.encoders.protocols import Embeddings
+    from index_store.training.data.vectors import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +47,28 @@ def withheld_texts(texts: Mapping[str, str], policy_file: Path | None = None) ->
     return frozenset(query_id for query_id, text in texts.items() if rule.check(text).withheld)
 
 
-def withheld_photos(photos: Vectors, encoder: str | None, policy_file: Path | None = None) -> frozenset[str]:
-    """Return the photos that the policy withholds, judged by their embeddings; `encoder` as the user named it.
+def withheld_photos(
+    photos: Sequence[tuple[str, Path]],
+    encoder: str | None,
+    cache: VectorCache,
+    policy_file: Path | None = None,
+    progress: Progress | None = None,
+) -> frozenset[str]:
+    """Return the named photos that the policy withholds; `encoder` as the user named it.
 
-    Raises:
-        WeightsError: no rule for photos belongs to the encoder.
+    As when photos are indexed, the tower that ships judges them, whatever the encoder is, and so does the encoder's own
+    rule where it has one.
     """
-    from index_store.compliance.choose_photo_rule import choose_photo_rule
-    from index_store.encoders.registry import encoder_card
+    rules = choose_photo_rules(encoder_card(encoder), load_policy(policy_file), named=encoder)
+    shipped = encoder_card().name
 
-    _, load_judge = choose_photo_rule(encoder_card(encoder), load_policy(policy_file), named=encoder)
-    verdicts = load_judge()(photos.rows)
-    return frozenset(name for name, verdict in zip(photos.names, verdicts, strict=True) if verdict.withheld)
+    def rows(of: str | None) -> Embeddings:
+        return encoder_vectors(of, [], photos, cache, progress)[1].rows
+
+    seen = [pack_shipped(shipped, row) for row in rows(None)] if rules.shipped else [""] * len(photos)
+    own = rows(encoder) if rules.own else np.zeros((len(photos), 0), np.float32)
+    verdicts = rules.judge_rows(own, seen)
+    return frozenset(name for (name, _), verdict in zip(photos, verdicts, strict=True) if verdict.withheld)
 
 
 def leave_out(

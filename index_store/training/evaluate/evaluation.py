@@ -299,7 +299,7 @@ class _Evaluation:
         if own:
             rows = texts.rows[texts.places([query.query_id for query in own])]
             measure_task(RankingTask("train", own, rows, gallery), self.reranker, self.report)
-        self._count_withheld("train", judged.texts, gallery)
+        self._count_withheld("train", judged.texts, photos)
 
     def of_test(self) -> None:
         """Measure retrieval by the test queries, and what the least score does to answers."""
@@ -309,20 +309,14 @@ class _Evaluation:
         texts, gallery = encoder_vectors(self.encoder, named, photos, self.cache, self.progress)
         measure_task(RankingTask("test", judged.queries, texts.rows, gallery), self.reranker, self.report)
         _measure_min_score(judged, self.reranker, texts, gallery, self.report)
-        self._count_withheld("test", dict(named), gallery)
+        self._count_withheld("test", dict(named), photos)
 
-    def _count_withheld(self, subset: str, texts: Mapping[str, str], photos: Vectors) -> None:
-        """Add how many queries and photos the policy withholds, and do not name them; a missing rule is said so."""
+    def _count_withheld(self, subset: str, texts: Mapping[str, str], photos: Sequence[tuple[str, Path]]) -> None:
+        """Add how many queries and photos the policy withholds, and do not name them."""
         queries = withheld_texts(texts, self.policy_file) & texts.keys()
         self.report.rows.append(MetricRow(subset, "policy", "withheld_queries", float(len(queries)), len(texts)))
-        try:
-            hidden = withheld_photos(photos, self.encoder, self.policy_file)
-        except WeightsError as error:
-            self.report.notes.append(f"photos that the policy withholds are not counted: {error}")
-            hidden = frozenset(photos.names)  # what nobody has judged is withheld
-        else:
-            count = float(len(hidden))
-            self.report.rows.append(MetricRow(subset, "policy", "withheld_photos", count, len(photos.names)))
+        hidden = withheld_photos(photos, self.encoder, self.cache, self.policy_file)
+        self.report.rows.append(MetricRow(subset, "policy", "withheld_photos", float(len(hidden)), len(photos)))
         if self.withhold:
             _leave_unnamed(self.report, subset, queries, hidden)
 

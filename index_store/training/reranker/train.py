@@ -146,7 +146,21 @@ def prepare(
     examples = make_examples(judgements, options.target, options.expert_weight)
     extra = crowd_examples(judgements, options.target, examples)
     texts, photos = embed_judged(judgements, options.encoder, cache, progress)
-    return assemble(judgements, encoder, examples, extra, texts, photos, options)
+    hidden = hidden_by_policy(judgements, options, cache, progress) if options.withhold else None
+    return assemble(judgements, encoder, examples, extra, texts, photos, options, hidden)
+
+
+Hidden = tuple[frozenset[str], frozenset[str]]
+"""The query_ids and the photos that the policy withholds."""
+
+
+def hidden_by_policy(
+    judgements: Judgements, options: TrainingOptions, cache: VectorCache, progress: Progress | None = None
+) -> Hidden:
+    """Return what the policy withholds of judgements."""
+    named = [(image, judgements.train_photo(image)) for image in judgements.photos]
+    photos = withheld_photos(named, options.encoder, cache, options.policy_file, progress)
+    return withheld_texts(judgements.texts, options.policy_file), photos
 
 
 def assemble(
@@ -157,14 +171,11 @@ def assemble(
     texts: Vectors,
     photos: Vectors,
     options: TrainingOptions,
+    hidden: Hidden | None = None,
 ) -> TrainingSet:
-    """Return the training set of examples and extra crowd pairs, without what the policy withholds."""
+    """Return the training set of examples and extra crowd pairs, without what is `hidden`."""
     report: FilterReport | None = None
-    if options.withhold:
-        hidden = (
-            withheld_texts(judgements.texts, options.policy_file),
-            withheld_photos(photos, options.encoder, options.policy_file),
-        )
+    if hidden is not None:
         examples, report = leave_out(examples, *hidden)
         extra = [pair for pair in extra if pair.query_id not in hidden[0] and pair.image not in hidden[1]]
     require_spread([example.relevance for example in examples], f"{judgements.folder}: target {options.target}")

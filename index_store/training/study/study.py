@@ -288,7 +288,7 @@ class _Plan:
     def _left(self, examples: list[Example], extra: list[Example]) -> tuple[list[Example], list[Example]]:
         policy = self._options.policy_file
         texts = withheld_texts(self._judgements.texts, policy)
-        photos = withheld_photos(self._of_photos(SHIPPED), self._options.encoder, policy)
+        photos = withheld_photos(self._inputs.photos, self._options.encoder, self._cache, policy)
         kept, _ = leave_out(examples, texts, photos)
         return kept, [row for row in extra if row.query_id not in texts and row.image not in photos]
 

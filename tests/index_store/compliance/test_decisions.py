@@ -80,12 +80,14 @@ def test_a_new_policy_judges_stored_embeddings_anew_and_opens_no_photo(indexed, 
     for path in (tmp_path / "photos").iterdir():
         path.unlink()
 
-    def nobody(embeddings):
-        return [Verdict(False, 0.1, "", "rule-2", "p2") for _ in embeddings]
+    class Nobody:
+        version = "rule-2"
 
-    models = IndexModels(encoder.photo_input, lambda: encoder, lambda: nobody)
-    assert judge_again(store, "rule-2", "p2", models) == 1
+        def judge_rows(self, embeddings, shipped_vectors):
+            return [Verdict(False, 0.1, "", "rule-2", "p2") for _ in embeddings]
+
+    assert judge_again(store, Nobody(), "p2", HandDecisions()) == 1
     verdicts = {Path(photo.image_id).name: photo.verdict for photo in store.photos()}
     assert (verdicts["red.png"].rule, verdicts["red.png"].policy) == ("rule-2", "p2")
     assert (verdicts["white.png"].withheld, verdicts["white.png"].rule) == (True, BY_HAND)
-    assert judge_again(store, "rule-2", "p2", models) == 0
+    assert judge_again(store, Nobody(), "p2", HandDecisions()) == 0

@@ -8,20 +8,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from index_store.compliance.shipped_vectors import unpack_shipped
 from index_store.encoders.hub import fetch
+from index_store.encoders.known_folders import known_folder, remember_folder
 from index_store.encoders.listing import list_encoders
 from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card, load_photo_encoder, load_text_encoder
 from index_store.encoders.sentence_cards import HUB_NAMES
 from index_store.errors import EncoderError, PolicyError, StoreError, WeightsError
 from index_store.library import Library
 from index_store.photos.places import Place
-from index_store.queries.ask import Searcher
+from index_store.queries.ask import Searcher, search
 from index_store.records import PhotoInput
 from index_store.reranker.cosine import CosineScorer
 from index_store.reranker.predictors import Curve
@@ -51,8 +53,8 @@ class Setting:
     store: str
     model: Path
 
-    def library(self, unjudged: bool = True) -> Library:
-        return Library(self.store, str(self.model), allow_unjudged=unjudged)
+    def library(self) -> Library:
+        return Library(self.store, str(self.model))
 
 
 @pytest.fixture
@@ -279,7 +281,7 @@ def test_an_unchanged_run_opens_no_model(clip: Setting, photos: Place) -> None:
         "import sys\n"
         "from index_store.photos.places import Place\n"
         "from index_store.library import Library\n"
-        f"library = Library({clip.store!r}, {str(clip.model)!r}, allow_unjudged=True)\n"
+        f"library = Library({clip.store!r}, {str(clip.model)!r})\n"
         f"assert library.index([Place({photos.path!r})]).unchanged == 5\n"
         "library.status()\n"
         "print(sorted({'torch', 'transformers', 'onnxruntime'} & set(sys.modules)))"
@@ -290,13 +292,20 @@ def test_an_unchanged_run_opens_no_model(clip: Setting, photos: Place) -> None:
 
 def test_two_encoders_live_in_one_store(clip: Setting, siglip: Path, photos: Place) -> None:
     clip.library().index([photos])
-    Library(clip.store, str(siglip), allow_unjudged=True).index([photos])
+    Library(clip.store, str(siglip)).index([photos])
     assert encoders_in(clip.store) == sorted(encoder_card(str(model)).name for model in (clip.model, siglip))
     for model, dimension in ((clip.model, 12), (siglip, 16)):
         searcher = Searcher(clip.store, encoder=str(model), withhold=False)
         assert (len(searcher.ask("a red dog").matches), searcher.store.manifest.dimension) == (5, dimension)
-    with pytest.raises(StoreError, match="holds several encoders"):
-        Searcher(clip.store).ask("a red dog")
+    names = [encoder_card(str(model)).name for model in (siglip, clip.model)]
+    for model in (siglip, clip.model):  # the one that was indexed with last is in use
+        Library(clip.store, str(model)).index([photos])
+        used, other = names if model == siglip else names[::-1]
+        answer = Library(clip.store).search("a red dog", min_score=0.0)
+        assert answer.warnings == (f"searched with {used}; --encoder takes another: {other}",)
+        assert Library(clip.store).index().unchanged == 5
+        status = Library(clip.store).status()
+        assert (status.encoder, status.encoders) == (used, {used: 5, other: 5})
 
 
 def test_a_reranker_in_the_encoders_folder_calibrates_its_scores(clip: Setting, photos: Place) -> None:
@@ -316,19 +325,69 @@ def test_a_model_in_the_hubs_cache_is_found_again_by_the_store_alone(
 ) -> None:
     put_into_cache(sentence_clip, hub, "sentence-transformers/clip-ViT-B-32")
     store = str(tmp_path / "store")
-    Library(store, "clip-ViT-B-32", allow_unjudged=True).index([photos])
+    Library(store, "clip-ViT-B-32").index([photos])
     card = encoder_card("sentence-transformers/clip-ViT-B-32")
     assert encoders_in(store) == [card.name] and card.name == f"clip-ViT-B-32-{card.fingerprint[:8]}"
     assert len(Searcher(store, withhold=False).ask("a red dog").matches) == 5
-    assert Library(store, allow_unjudged=True).index().unchanged == 5
+    assert Library(store).index().unchanged == 5
 
 
-def test_a_refresh_does_not_mix_another_encoder_into_a_store(clip: Setting, photos: Place) -> None:
+def test_a_folder_is_found_again_by_the_store_alone(clip: Setting, photos: Place) -> None:
     clip.library().index([photos])
-    with pytest.raises(EncoderError, match="no encoder is called tiny-clip-"):
-        Library(clip.store, allow_unjudged=True).index()
-    with pytest.raises(EncoderError, match="no encoder is called tiny-clip-"):
-        Searcher(clip.store, withhold=False).ask("a red dog")
+    assert Library(clip.store).index().unchanged == 5
+    assert len(Library(clip.store).search("a red dog", min_score=0.0).matches) == 5
+    assert len(search("a red dog", store=clip.store, min_score=0.0).matches) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [("gone", "does not exist any more"), ("other", "holds another encoder now")]
+)
+def test_a_folder_counts_while_its_fingerprint_fits(
+    clip: Setting, photos: Place, siglip: Path, change: str, said: str
+) -> None:
+    clip.library().index([photos])
+    name = encoder_card(str(clip.model)).name
+    shutil.rmtree(clip.model)
+    if change == "other":
+        shutil.copytree(siglip, clip.model)
+    wanted = rf"the store was built with the encoder {name}, and {clip.model}, where it was, {said}: name its folder"
+    for act in (Library(clip.store).index, lambda: search("a red dog", store=clip.store)):
+        with pytest.raises(EncoderError, match=wanted):
+            act()
+
+
+def test_no_store_decides_which_folder_is_opened(
+    clip: Setting, photos: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for somebody who was given the store, with a folder of that name in the working directory."""
+    clip.library().index([photos])
+    name = encoder_card(str(clip.model)).name
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "another user"))
+    with pytest.raises(EncoderError, match=rf"{name}, which is not known on this machine: name its folder with"):
+        search("a red dog", store=clip.store)
+    shutil.copytree(clip.model, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EncoderError, match=rf"{name}, which is not known on this machine: name its folder with"):
+        search("a red dog", store=clip.store)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}', '{"x": "relative"}', "[" * 100_000])
+def test_a_damaged_list_of_folders_counts_as_none(
+    clip: Setting, photos: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "imgsearch").mkdir()
+    (tmp_path / "imgsearch" / "encoders.json").write_text(content)
+    assert known_folder("x") is None
+    remember_folder("x", tmp_path)
+    assert known_folder("x") == tmp_path
+
+
+@pytest.mark.parametrize("name", ["all-mpnet-base-v2", "sentence-transformers/all-MiniLM-L6-v2", "bert-base-uncased"])
+def test_a_tower_for_texts_alone_is_named_as_such(hub: Path, name: str) -> None:
+    short = name.rpartition("/")[2]
+    with pytest.raises(EncoderError, match=rf"{name} is a tower for texts alone: .*--text-base {short} --output DIR"):
+        encoder_card(name)
 
 
 def test_a_store_of_another_model_of_the_same_name_is_refused(clip: Setting, photos: Place, tmp_path: Path) -> None:
@@ -344,44 +403,99 @@ def test_the_cosine_is_shown_as_it_is_and_its_negative_half_as_nothing() -> None
     np.testing.assert_allclose(scores, [0.6, 1.0, 0.0, 0.0], atol=1e-6)
 
 
-# -- photos that nobody judged ---------------------------------------------------------------------------------------
+# -- the rule for photos ---------------------------------------------------------------------------------------------
 
 
-def test_without_a_rule_for_photos_nothing_is_indexed(clip: Setting, photos: Place) -> None:
-    with pytest.raises(WeightsError) as caught:
-        clip.library(unjudged=False).index([photos])
-    advice = f"imgsearch train minors DATA --unseen-share 1 --encoder {clip.model} --output {clip.model}/minors"
-    assert str(caught.value) == (
-        f"no rule for photos belongs to the encoder {encoder_card(str(clip.model)).name}: train one with `{advice}`, "
-        "or index with --allow-unjudged, which withholds its photos until there is one; nothing was changed"
-    )
-    assert not os.path.exists(clip.store)
+def probabilities(library: Library) -> dict[str, float]:
+    store = library._open(read_only=True)
+    return {os.path.basename(photo.image_id): photo.verdict.probability for photo in store.photos()}
 
 
-def test_photos_that_nobody_judged_are_withheld_until_a_rule_is_there(clip: Setting, photos: Place) -> None:
-    assert clip.library().index([photos]).withheld == 5
-    answer = Searcher(clip.store, encoder=str(clip.model)).ask("a red dog")
-    assert len(answer.matches) == 5 and all(match.withheld for match in answer.matches)
-    assert {photo.verdict.reason for photo in clip.library().withheld()} == {"not judged"}
-    add_rule(clip.model, weight=-20.0)
-    report = clip.library(unjudged=False).index([photos])
-    assert (report.encoded, report.withheld) == (0, 0)
-    assert not any(match.withheld for match in Searcher(clip.store, encoder=str(clip.model)).ask("a red dog").matches)
+def test_the_tower_that_ships_judges_the_photos_of_every_encoder(clip: Setting, photos: Place, tmp_path: Path) -> None:
+    report = clip.library().index([photos])
+    shipped = Library(str(tmp_path / "shipped"))
+    assert report.withheld == shipped.index([photos]).withheld
+    assert probabilities(clip.library()) == pytest.approx(probabilities(shipped), abs=1e-6)
 
 
-def test_a_rule_is_not_switched_off_by_allowing_unjudged_photos(clip: Setting, photos: Place) -> None:
+def test_the_vector_of_the_tower_that_ships_is_kept_with_the_row_in_half_precision(
+    clip: Setting, photos: Place, tmp_path: Path
+) -> None:
+    clip.library().index([photos])
+    shipped = Library(str(tmp_path / "shipped"))
+    shipped.index([photos])
+    vectors = shipped._open().embeddings([row.content_hash for row in shipped._open().photos()])
+    card = encoder_card()
+    for row in clip.library()._open(read_only=True).photos():
+        assert len(row.shipped_vector) == len(card.name) + 1 + 1024
+        kept = unpack_shipped(row.shipped_vector, card.name, card.dimension)
+        assert kept is not None and float(kept @ vectors[row.content_hash]) > 0.9999
+
+
+def test_the_strictest_verdict_of_both_rules_holds(clip: Setting, photos: Place) -> None:
     add_rule(clip.model, weight=20.0)
-    clip.library(unjudged=True).index([photos])
-    assert {photo.verdict.rule for photo in clip.library().withheld()} == {"rule-1"}
+    assert clip.library().index([photos]).withheld == 5
+    [rule] = {photo.verdict.rule for photo in clip.library().withheld()}
+    assert rule.endswith("+rule-1") and len(rule) > len("+rule-1")
 
 
-def test_a_mandatory_policy_allows_no_unjudged_photos(clip: Setting, photos: Place, tmp_path: Path) -> None:
+def test_an_own_rule_takes_no_verdict_of_the_shipped_one_back(clip: Setting, photos: Place, tmp_path: Path) -> None:
+    strict = with_threshold(tmp_path, "0.0001")
+    add_rule(clip.model, weight=-20.0)
+    assert Library(clip.store, str(clip.model), strict).index([photos]).withheld == 5
+
+
+def with_threshold(tmp_path: Path, wanted: str) -> Path:
+    """The policy that ships, with another threshold for photos."""
+    import index_store.compliance.policy as policy
+
+    shipped = (Path(policy.__file__).parent / "policy.toml").read_text()
+    path = tmp_path / "threshold.toml"
+    path.write_text(shipped.replace(f"threshold = {policy.load_policy().photo_threshold:g}", f"threshold = {wanted}"))
+    assert policy.load_policy(path).photo_threshold == float(wanted)
+    return path
+
+
+def test_another_rule_judges_what_is_stored_and_opens_no_photo(clip: Setting, photos: Place, tmp_path: Path) -> None:
+    lax = with_threshold(tmp_path, "0.999")
+    library = Library(clip.store, str(clip.model), lax)
+    assert library.index([photos]).withheld == 0
+    add_rule(clip.model, weight=20.0)
+    answer = Searcher(clip.store, encoder=str(clip.model), policy_file=lax).ask("a red dog", min_score=0.0)
+    assert len(answer.matches) == 5 and all(match.withheld for match in answer.matches)
+    report = library.index([photos])
+    assert (report.encoded, report.withheld) == (0, 5)
+    shutil.rmtree(clip.model / "minors")
+    report = library.index([photos])
+    assert (report.encoded, report.withheld) == (0, 0)
+
+
+@pytest.mark.parametrize("vector", ["", "lite2-minilm-00000000 " + "A" * 1024, "{shipped} AAAA", "{shipped} %"])
+def test_a_row_that_the_tower_that_ships_has_not_seen_is_withheld_and_made_again(
+    clip: Setting, photos: Place, vector: str
+) -> None:
+    before = clip.library().index([photos]).withheld
+    store = clip.library()._open()
+    wrong = vector.format(shipped=encoder_card().name)
+    rows = [replace(row, shipped_vector=wrong, verdict=replace(row.verdict, rule="x")) for row in store.photos()]
+    store.update(rows)
+    answer = Searcher(clip.store, encoder=str(clip.model)).ask("a red dog", min_score=0.0)
+    assert len(answer.matches) == 5 and all(match.withheld for match in answer.matches)
+    report = clip.library().index([photos])
+    assert (report.added, report.removed, report.withheld) == (0, 0, before)
+    assert clip.library()._open().count() == 5
+
+
+def test_a_mandatory_policy_lets_an_encoder_search_and_the_rule_that_ships_judge(
+    clip: Setting, photos: Place, tmp_path: Path
+) -> None:
     import index_store.compliance.policy as policy
 
     shipped = (Path(policy.__file__).parent / "policy.toml").read_text()
     (tmp_path / "policy.toml").write_text(shipped.replace("mandatory = false", "mandatory = true"))
+    assert Library(clip.store, str(clip.model), tmp_path / "policy.toml").index([photos]).added == 5
     with pytest.raises(PolicyError, match="the policy is mandatory"):
-        Library(clip.store, str(clip.model), tmp_path / "policy.toml", allow_unjudged=True).index([photos])
+        Searcher(clip.store, encoder=str(clip.model), policy_file=tmp_path / "policy.toml", withhold=False)
 
 
 # -- the list --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import pytest
 
 from index_store.errors import StoreError, UsageError
 from index_store.once import once
-from index_store.queries.batch import MAX_LINE_BYTES, BatchError, BatchRequest, answer_lines, bounded_lines
+from index_store.queries.batch import MAX_LINE_BYTES, BatchError, answer_lines, bounded_lines
+from index_store.question import Filters, Question
 from index_store.records import Answer
 
 
@@ -20,15 +21,15 @@ class Asked:
     def __init__(self) -> None:
         self.requests: list[tuple[str, int, int, float | None]] = []
 
-    def ask(self, query: str, *, k: int, pool: int, min_score: float | None) -> Answer:
-        query.encode()
-        self.requests.append((query, k, pool, min_score))
-        return Answer(query)
+    def ask(self, question: Question) -> Answer:
+        question.text.encode()
+        self.requests.append((question.text, question.k, question.pool, question.min_score))
+        return Answer(question.text)
 
 
 def answers(content: bytes, **defaults: object) -> list[str]:
     """Return the queries that were answered and the errors, in order."""
-    found = answer_lines(bounded_lines(io.BytesIO(content)), Asked(), BatchRequest("", **defaults))
+    found = answer_lines(bounded_lines(io.BytesIO(content)), Asked(), Question(**defaults))
     return [f"{each.line}: {each.error}" if isinstance(each, BatchError) else each.query for each in found]
 
 
@@ -71,8 +72,18 @@ def test_a_whole_number_may_be_written_with_a_point():
 
 def test_the_defaults_of_the_command_hold_where_a_line_says_nothing():
     asked = Asked()
-    list(answer_lines(["a", '{"query": "b", "k": 1}'], asked, BatchRequest("", 7, 70, 0.5)))
+    list(answer_lines(["a", '{"query": "b", "k": 1}'], asked, Question(k=7, pool=70, min_score=0.5)))
     assert asked.requests == [("a", 7, 70, 0.5), ("b", 1, 70, 0.5)]
+
+
+def test_filters_and_texts_to_keep_away_from_hold_for_every_line():
+    class Questions:
+        def ask(self, question: Question) -> Answer:
+            assert (question.filters, question.away) == (Filters(camera="acme"), ("snow",))
+            return Answer(question.text)
+
+    defaults = Question(away=("snow",), filters=Filters(camera="acme"))
+    assert len(list(answer_lines(["a", '{"query": "b"}'], Questions(), defaults))) == 2
 
 
 def test_answers_keep_the_order_of_the_lines():
@@ -111,7 +122,7 @@ def test_utf_16_without_a_mark_is_not_half_read():
 
 def test_what_concerns_all_queries_is_raised():
     class Nowhere:
-        def ask(self, query: str, **_: object) -> Answer:
+        def ask(self, question: Question) -> Answer:
             raise StoreError("there is no store")
 
     with pytest.raises(StoreError, match="there is no store"):

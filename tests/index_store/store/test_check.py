@@ -47,7 +47,12 @@ def test_a_root_that_is_not_mounted_is_no_reason_to_drop_rows(store, filled, tmp
     filled()
     (tmp_path / "photos").rename(tmp_path / "away")
     findings = check_store(store, 0.5)
-    assert {finding.problem for finding in findings} == {"the file's root is not there"}
+    assert [(finding.path, finding.problem) for finding in findings] == [
+        (
+            str(tmp_path / "photos"),
+            "is not there, with 4 files: is its disk mounted? was it moved ('imgsearch move')?",
+        )
+    ]
     assert repair_store(store, findings) == 0
     assert store.count() == 4
 

@@ -1,0 +1,31 @@
+"""`imgsearch move OLD NEW`: follow a folder that was moved."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from imgsearch_cli.options import encoder_option, store_option, wait_option
+from imgsearch_cli.streams import say
+
+
+@click.command()
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
+@store_option
+@encoder_option
+@wait_option
+@click.pass_context
+def move(context: click.Context, old: str, new: str, store: str | None, encoder: str | None, wait: bool) -> None:
+    """Tell the store that the folder OLD, or a photo, lies at NEW now. Nothing on the disk is moved or read.
+
+    \b
+    mv ~/Pictures /mnt/photos
+    imgsearch move ~/Pictures /mnt/photos
+    """
+    from index_store.library import Library
+
+    count = Library(store, encoder, wait=wait).move(os.path.abspath(old), os.path.abspath(new))
+    if not context.obj["quiet"]:
+        say(f"{count} {'photo' if count == 1 else 'photos'} followed")

@@ -1,0 +1,1 @@
+"""`imgsearch serve`: the local web page and its API; the only place that knows HTTP."""
