@@ -92,7 +92,7 @@ def absolute(path: str) -> str:
         return os.path.abspath(path)
     protocol = path.partition("://")[0].lower()
     host = path.partition("://")[2].partition("/")[0]
-    if protocol in _REFUSED or "::" in path:
+    if protocol in _REFUSED:
         raise UsageError(f"{without_access(path)}: photos are not read from such an address; name a folder or a bucket")
     if ":" in host.rpartition("@")[0]:
         raise UsageError(
