@@ -13,7 +13,8 @@ RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/ind
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
 UV := $(VENVS)/uv/bin/uv
-RESOLVE := $(UV) pip compile setup.cfg --extra demo --extra train --extra raw --extra jxl --extra serve --extra preview --extra dev --quiet --no-annotate --no-header \
+EXTRAS := $(foreach extra,demo train raw jxl serve preview remote dev,--extra $(extra))
+RESOLVE := $(UV) pip compile setup.cfg $(EXTRAS) --quiet --no-annotate --no-header \
   --constraint requirements/torch.txt --no-emit-package torch --no-emit-package torchvision
 IMGSEARCH := $(BIN)/imgsearch
 DEMO_STORE := .demo/store
