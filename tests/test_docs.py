@@ -35,11 +35,15 @@ def typed_commands() -> list[str]:
     return sorted({line for line in lines if not line.endswith("...") and line != "imgsearch COMMAND"})
 
 
+DATA = ("with_sense", "flickr8k_pretrain", "mixed_pretrain", "classes_pretrain", "coco_val", "by_eye")
+
+
 @pytest.mark.parametrize("line", typed_commands())
 def test_every_command_that_is_shown_is_understood(line, tmp_path, monkeypatch):
-    for folder in ("here", *(f"shared/data/{name}" for name in ("with_sense", "flickr8k_pretrain", "mixed_pretrain"))):
+    for folder in ("here", *(f"shared/data/{name}" for name in DATA)):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "here" / "queries.txt").touch()
+    (tmp_path / "shared" / "data" / "by_eye" / "labels.tsv").touch()
     monkeypatch.chdir(tmp_path / "here")
     words = shlex.split(line)[1:]
     command: click.Command = cli

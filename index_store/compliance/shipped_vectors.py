@@ -24,7 +24,3 @@ def unpack_shipped(text: str, encoder: str, dimension: int) -> Embedding | None:
     found = unpacked(vector) if made_by == encoder else None
     return found if found is not None and len(found) == dimension else None
 
-
-def is_of(text: str, encoder: str) -> bool:
-    """Tell whether a packed embedding says that `encoder` made it."""
-    return text.partition(" ")[0] == encoder

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from index_store.compliance.looks import judge_looks
-from index_store.compliance.shipped_vectors import pack_shipped
+from index_store.compliance.shipped_vectors import pack_shipped, unpack_shipped
 from index_store.encoders.registry import encoder_card, load_photo_encoder
 from index_store.records import OpenedPhoto, Verdict
 
@@ -40,10 +40,15 @@ class ShippedTower:
     """
 
     name: str
+    dimension: int
     photo_input: PhotoInput
     load_encoder: Callable[[], PhotoEncoder]
     load_judge: Callable[[], Judge]
     strictest: Callable[[Verdict, Verdict], Verdict]
+
+    def has_seen(self, shipped_vector: str) -> bool:
+        """Whether what a row keeps is an embedding by this tower."""
+        return unpack_shipped(shipped_vector, self.name, self.dimension) is not None
 
 
 def shipped_tower(rules: PhotoRules, device: str | None = None) -> ShippedTower | None:
@@ -52,7 +57,7 @@ def shipped_tower(rules: PhotoRules, device: str | None = None) -> ShippedTower 
         return None
     card = encoder_card()
     load = partial(load_photo_encoder, card, device=device)
-    return ShippedTower(card.name, card.photo_input, load, rules.shipped.load, rules.strictest)
+    return ShippedTower(card.name, card.dimension, card.photo_input, load, rules.shipped.load, rules.strictest)
 
 
 class Towers:

@@ -13,7 +13,6 @@ import numpy as np
 
 from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.looks import THRESHOLD
-from index_store.compliance.shipped_vectors import is_of
 from index_store.compliance.towers import Judge, Seen, ShippedTower, Towers
 from index_store.machine import usable_cores
 from index_store.records import EncodingJob, OpenedPhoto, PhotoFile, StoredPhoto, Verdict
@@ -61,7 +60,7 @@ class IndexModels:
 
     def has_seen(self, photo: StoredPhoto) -> bool:
         """Whether the tower that ships has seen a photo, where it has to."""
-        return self.shipped is None or is_of(photo.shipped_vector, self.shipped.name)
+        return self.shipped is None or self.shipped.has_seen(photo.shipped_vector)
 
 
 CHANGED_MEANWHILE = "changed while it was indexed; the next run takes it up"

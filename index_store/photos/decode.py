@@ -120,12 +120,14 @@ class Decoder:
             PhotoError: the photo cannot be decoded, took too long, or broke the decoder.
             PhotoUnreadableError: the file cannot be read just now.
         """
+        if not is_address(path):
+            return self._decode(path, wanted)
         try:
-            with on_disk(path, MAX_FILE_BYTES) as file:
-                opened = self._decode(file, wanted)
+            with on_disk(path, MAX_FILE_BYTES) as copy:
+                opened = self._decode(copy, wanted)
         except OSError as error:
             raise PhotoUnreadableError(os_reason(error)) from error
-        return opened if file == path else replace(opened, file=replace(opened.file, image_id=path))
+        return replace(opened, file=replace(opened.file, image_id=path))
 
     def _decode(self, path: str, wanted: PhotoInput) -> OpenedPhoto:
         if self._closed:

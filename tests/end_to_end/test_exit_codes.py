@@ -41,7 +41,7 @@ def batch(*arguments: str) -> tuple[str, ...]:
 
 
 SHOWN, NOTHING = '{"query": "a cat", "k": 2}', '{"query": "a cat", "min_score": 1}'
-WITHHELD, REFUSED, BAD = '{"query": "a cat", "k": 1}', "two boys", "{bad"
+WITHHELD, REFUSED, BAD = '{"query": "a cat", "min_score": 0.5}', "two boys", "{bad"
 
 CODES = [
     (0, query("a cat", "--min-score", "0", "-k", "2"), None),
@@ -55,7 +55,7 @@ CODES = [
     (2, query(os.fsdecode(b"caf\xe9")), None),
     (2, query("--batch", "nowhere.txt"), None),
     (3, query("two boys"), None),
-    (3, query("a cat", "--min-score", "0", "-k", "1"), None),
+    (3, query("a cat", "--min-score", "0.5"), None),
     (0, batch(), (SHOWN,)),
     (0, batch(), (REFUSED, WITHHELD, SHOWN, NOTHING)),
     (1, batch(), ()),
@@ -215,15 +215,17 @@ def test_a_narrow_encoding_gets_plain_characters(place, environment, times):
 
 def test_neighbours_that_are_withheld_are_one_entry_without_figures(place, imgsearch):
     asked = query("a cat", "--min-score", "0", "-k", "3")
-    first, second, third = (
+    first, second, third, fourth = (
         json.loads(line) for line in imgsearch(*asked, "--format", "jsonl", cwd=place).stdout.splitlines()
     )
+    assert not any(row["withheld"] for row in (second, third, fourth))  # three are shown, whatever is withheld
     assert first == {"withheld": True, "count": 1, "rank": 1, "notice": NOTICE}
     decide = (second["path"], "--store", "store", "--reason", "a test")
     assert imgsearch("policy", "withhold", *decide, cwd=place).returncode == 0
     try:
         rows = [json.loads(line) for line in imgsearch(*asked, "--format", "jsonl", cwd=place).stdout.splitlines()]
-        assert rows == [{"withheld": True, "count": 2, "rank": 1, "notice": NOTICE}, third]
+        assert rows[:3] == [{"withheld": True, "count": 2, "rank": 1, "notice": NOTICE}, third, fourth]
+        assert len(rows) == 4
         table = imgsearch(*asked, cwd=place).stdout.splitlines()
         assert table[2].split(maxsplit=1)[0] == "1-2"
         assert table[2].split(maxsplit=1)[1].strip() == NOTICE

@@ -91,17 +91,27 @@ def test_it_cannot_be_switched_off(under, strict, arguments):
     assert "the policy is mandatory and cannot be switched off" in done.stderr
 
 
-def test_a_photo_rule_of_the_user_judges_nothing_under_it(under, strict, tmp_path):
+def copy_of_what_ships(folder: Path, name: str | None) -> str:
+    """Copy the encoder and the rule for photos that ship, under another name where one is given."""
     weights = ROOT / "index_store" / "weights"
-    shutil.copytree(weights / "encoder", tmp_path / "mine")
-    shutil.copytree(weights / "minors", tmp_path / "mine" / "minors")
-    for folder in (tmp_path / "mine", tmp_path / "mine" / "minors"):
-        card = json.loads((folder / "card.json").read_text())
-        name = "mine-12345678"
-        card["name" if folder.name == "mine" else "encoder"] = name
-        (folder / "card.json").write_text(json.dumps(card))
-    (tmp_path / "photos").mkdir()
-    done = under(strict, "index", "photos", "--store", "store", "--encoder", str(tmp_path / "mine"))
+    shutil.copytree(weights / "encoder", folder)
+    shutil.copytree(weights / "minors", folder / "minors")
+    for key, card in (("name", folder / "card.json"), ("encoder", folder / "minors" / "card.json")):
+        content = json.loads(card.read_text())
+        card.write_text(json.dumps(content | ({key: name} if name else {})))
+    return str(folder)
+
+
+def test_the_rule_that_ships_judges_the_photos_of_a_users_encoder_under_it(under, strict, demo, tmp_path):
+    named = ("--store", str(tmp_path / "store"), "--encoder", copy_of_what_ships(tmp_path / "mine", "mine-12345678"))
+    assert under(strict, "index", str(demo / "test_images"), *named).returncode == 0
+    done = under(strict, "query", "a cat", "--min-score", "0", "--format", "paths", *named)
+    assert (done.returncode, done.stdout) == (3, "")
+
+
+def test_a_users_folder_under_the_name_of_what_ships_judges_nothing_under_it(under, strict, demo, tmp_path):
+    mine = copy_of_what_ships(tmp_path / "mine", None)
+    done = under(strict, "index", str(demo / "test_images"), "--store", str(tmp_path / "store"), "--encoder", mine)
     assert done.returncode == 2
     assert "may not be used to judge photos: the policy of this machine is mandatory" in done.stderr
 

@@ -226,8 +226,8 @@ def test_a_policy_that_changes_holds_for_the_next_request(demo, tmp_path):
         row = shown(client, q="a cat")[0]
         assert client.get(f"photos/{row['id']}/small").status_code == 200
         text = policy.read_text("utf-8")
-        assert "\nthreshold = 0.13\n" in text
-        policy.write_text(text.replace("\nthreshold = 0.13\n", "\nthreshold = 0.0000001\n"), "utf-8")
+        assert "\nthreshold = 0.12\n" in text
+        policy.write_text(text.replace("\nthreshold = 0.12\n", "\nthreshold = 0.0000001\n"), "utf-8")
         assert client.get(f"photos/{row['id']}/small").status_code == 404
         assert shown(client, q="a cat") == []
         policy.write_text("broken", "utf-8")

@@ -13,7 +13,8 @@ import pytest
 from index_store.errors import StoreError, UsageError
 from index_store.photos.places import Place
 from index_store.photos.survey import survey
-from index_store.queries.ask import _match
+from index_store.queries.matching import match_of
+from index_store.question import Filters
 from index_store.records import Candidate, IndexedRoot, PhotoFile, StoredPhoto, Verdict
 from index_store.store import check, server
 from index_store.store.check import check_store
@@ -108,4 +109,4 @@ def test_check_does_not_offer_to_drop_the_row(closed, tmp_path, deep, monkeypatc
 def test_a_match_is_not_called_missing(closed):
     candidate = Candidate("ab" * 16, 0.5, np.ones(1, dtype=np.float32))
     with as_nobody():
-        assert not _match(1, 0.5, candidate, stored(closed / "photo.jpg")).missing
+        assert not match_of(1, 0.5, candidate, stored(closed / "photo.jpg"), Filters()).missing
