@@ -20,6 +20,9 @@ DEMO_STORE := .demo/store
 DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
 DATA_MIXED := ../shared/data/mixed_pretrain
+DATA_CLASSES := ../shared/data/classes_pretrain
+DATA_COCO := ../shared/data/coco_val
+DATA_LABELS := ../shared/data/by_eye/labels.tsv
 
 .PHONY: demo test test-slow test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
 
@@ -82,7 +85,8 @@ study: $(VENV)/.ready
 # everything that ships, from the base weights and the data; index_store/weights/*/card.json say how long it took
 weights: $(VENV)/.ready
 	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --output index_store/weights/encoder
-	$(IMGSEARCH) train minors $(DATA_PRETRAIN) --output index_store/weights/minors --evaluate $(DATA)
+	$(IMGSEARCH) train minors $(DATA_PRETRAIN):3:0.05 $(DATA_MIXED):1:0.1 $(DATA_CLASSES):1:0 --labels $(DATA_LABELS) \
+	  --validation $(DATA_COCO) --evaluate $(DATA) --output index_store/weights/minors
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from index_store.compliance import looks
 from index_store.compliance.looks import DISCOUNT, LOOKS, judge_looks, to_the_left, to_the_right
+from index_store.compliance.policy import load_policy
 from index_store.records import OpenedPhoto, PhotoFile, PhotoInput, Verdict
 
 SIDE = 8
@@ -53,7 +55,7 @@ def test_the_strictest_frame_holds_and_the_embedding_is_that_of_the_first():
         photo(picture(0.0)),
         photo(picture(0.9), picture(0.0)),
     ]
-    embeddings, verdicts = judge_looks(encoder, judge_corner, photos)
+    embeddings, verdicts = judge_looks(encoder, judge_corner, photos, THRESHOLD)
     assert np.allclose(embeddings[:, 0], [0.0, 0.0, 230 / 255])
     assert [verdict.withheld for verdict in verdicts] == [True, False, True]
     assert verdicts[0].reason == "frame 3 of those looked at: probability 0.50"
@@ -63,7 +65,7 @@ def test_the_strictest_frame_holds_and_the_embedding_is_that_of_the_first():
 
 @pytest.mark.parametrize("frames", [(), (picture(0.0),)])
 def test_what_could_not_be_looked_at_in_full_is_withheld(frames):
-    _, [verdict] = judge_looks(CornerEncoder(), judge_corner, [photo(picture(0.0), *frames, unseen=True)])
+    _, [verdict] = judge_looks(CornerEncoder(), judge_corner, [photo(picture(0.0), *frames, unseen=True)], THRESHOLD)
     assert (verdict.withheld, verdict.probability, verdict.rule) == (True, 1.0, "rule-1")
     assert verdict.reason == "some of its frames cannot be looked at"
 
@@ -71,7 +73,7 @@ def test_what_could_not_be_looked_at_in_full_is_withheld(frames):
 def test_a_doubtful_photo_is_looked_at_again_and_says_which_look_decided():
     encoder = CornerEncoder()
     doubtful, sure, harmless = picture(0.08, right=0.6), picture(0.6), picture(0.01, right=0.6)
-    embeddings, verdicts = judge_looks(encoder, judge_corner, [photo(p) for p in (doubtful, sure, harmless)])
+    embeddings, verdicts = judge_looks(encoder, judge_corner, [photo(p) for p in (doubtful, sure, harmless)], THRESHOLD)
     assert [verdict.withheld for verdict in verdicts] == [True, True, False]
     assert verdicts[0].reason == "turned to the left: probability 0.60"
     assert verdicts[0].probability == pytest.approx(0.6 / DISCOUNT, abs=0.01)
@@ -81,12 +83,14 @@ def test_a_doubtful_photo_is_looked_at_again_and_says_which_look_decided():
 
 def test_all_further_looks_of_a_batch_go_out_in_one_call():
     encoder = CornerEncoder()
-    judge_looks(encoder, judge_corner, [photo(picture(0.12)) for _ in range(5)])
+    judge_looks(encoder, judge_corner, [photo(picture(0.12)) for _ in range(5)], THRESHOLD)
     assert encoder.calls == [5, 5 * len(LOOKS)]
 
 
 def test_a_further_look_that_is_as_doubtful_as_the_first_changes_nothing():
-    _, [verdict] = judge_looks(CornerEncoder(), judge_corner, [photo(picture(0.08, right=THRESHOLD * DISCOUNT - 0.01))])
+    _, [verdict] = judge_looks(
+        CornerEncoder(), judge_corner, [photo(picture(0.08, right=THRESHOLD * DISCOUNT - 0.01))], THRESHOLD
+    )
     assert (verdict.withheld, verdict.reason) == (False, "probability 0.08")
 
 
@@ -110,3 +114,7 @@ def test_the_turns_are_those_that_their_names_say():
     pixels = np.arange(SIDE * SIDE * 3, dtype=np.uint8).reshape(SIDE, SIDE, 3)
     assert np.array_equal(to_the_left(pixels)[0, 0], pixels[0, -1])
     assert np.array_equal(to_the_right(pixels)[0, 0], pixels[-1, 0])
+
+
+def test_the_band_lies_by_the_threshold_of_the_policy_that_ships():
+    assert load_policy().photo_threshold == looks.THRESHOLD
