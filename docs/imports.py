@@ -22,6 +22,7 @@ LABELS = {
     "encoders": "encoders: photo and text towers",
     "reranker": "reranker: scores",
     "compliance": "compliance: what is withheld",
+    "pages": "pages: answers as HTML",
     "training": "training: data, models, study",
 }
 """The nodes of the drawing, and what each is for. Small modules that everything imports are left out."""

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from imgsearch_cli import exits
 from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.path_cell import PathCell
 from imgsearch_cli.streams import say
 from imgsearch_cli.writing import can_show, stdout_console, write_fields, write_json, write_line, write_path
 from index_store.records import Answer
@@ -97,15 +98,15 @@ def answer_table(answer: Answer, *, days: bool = False) -> Table:
     return table
 
 
-def _photo_cell(match: Match) -> Text:
+def _photo_cell(match: Match) -> PathCell:
     """Return the path of a photo, with what there is to say of its files."""
-    cell = Text(printable(shown_path(match)))
+    behind = Text()
     if match.missing:
-        cell.append(" (no longer there)", style="red")
+        behind.append(" (no longer there)", style="red")
     if match.copies:
         copies = f"{len(match.copies)} {'copy' if len(match.copies) == 1 else 'copies'}"
-        cell.append(f" and {copies}", style="dim")
-    return cell
+        behind.append(f" and {copies}", style="dim")
+    return PathCell(printable(shown_path(match)), match.image_id or "", behind)
 
 
 def _rows(answer: Answer) -> Iterator[tuple[Match, int]]:

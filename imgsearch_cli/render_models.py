@@ -129,11 +129,23 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
         table.add_row(metric, f"{value:.4f}", beside)
     table.add_row("RMSE / constant", f"{report.rmse_ratio:.4f}", "1.0000")
     stdout_console().print(table)
+    if report.short:
+        stdout_console().print(_short_query_table(report))
     parts = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; min score {report.min_score:.2f}"
     if report.absent_answered is not None and report.real_answered is not None:
         parts += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
     if not quiet:
         say(f"{parts}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s")
+
+
+def _short_query_table(report: TrainingReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("short queries")
+    for name in report.short:
+        table.add_column(printable(name), justify="right")
+    for metric in next(iter(report.short.values())):
+        table.add_row(metric, *(f"{measured[metric]:.4f}" for measured in report.short.values()))
+    return table
 
 
 def render_evaluation(report: EvaluationReport, output_format: str, *, by_query: bool, quiet: bool) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from index_store.compliance.choose_photo_rule import PhotoRules, choose_photo_rules
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
@@ -22,15 +23,24 @@ from index_store.indexing.run import IndexOptions, Progress, apply_decisions, in
 from index_store.indexing.write import IndexModels
 from index_store.once import once
 from index_store.paths import is_url, lies_below, named_store, shown_place
+from index_store.photos import file_system
 from index_store.photos.hashing import hash_file
 from index_store.photos.places import Place, chosen_places
 from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
+from index_store.question import Filters, Question
 from index_store.records import Answer, IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.store.client import store_exists
 from index_store.store.images import ImageStore, create_store, encoder_in_use, open_store
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from index_store.encoders.protocols import Embeddings, PhotoEncoder
+    from index_store.photos.opening import Given
+
+    PlaceName = str | os.PathLike[str] | Place
+    PlaceNames = PlaceName | Sequence[PlaceName]
 
 _FOREIGN = (
     "was indexed by another user or on another machine, so a refresh does not read it; to refresh it here, name it: "
@@ -42,10 +52,12 @@ _FOREIGN = (
 class Library:
     """A store with the encoder and the policy that it is used with; None means what ships, or the user's own store.
 
+    >>> from index_store import Library
     >>> library = Library("photos.store")
-    >>> library.index([Place("photos")])
-    >>> for match in library.search("dog on beach").matches:
-    ...     print(f"{match.score:.2f} {match.image_id}")
+    >>> library.index("photos").skipped
+    ()
+    >>> for match in library.search("a cat", k=2, min_score=0):
+    ...     assert match.score >= 0 and match.path
 
     `wait` makes a writer wait for another one instead of failing. `device` is what photos are encoded on: `cpu`, `cuda`
     or `auto`.
@@ -64,11 +76,16 @@ class Library:
 
     def index(
         self,
-        places: Sequence[Place] = (),
+        places: PlaceNames = (),
         options: IndexOptions | None = None,
         progress: Progress = lambda done, total: None,
     ) -> IndexReport:
         """Index the photos below `places`, or refresh all that was indexed before; the same as `imgsearch index`.
+
+        `places` are names of folders and files, `~` being the home folder, or `Place`s, one or several.
+
+        >>> library.index("photos").unchanged == library.index(["photos"]).unchanged > 0
+        True
 
         A root that is missing at a refresh is reported as skipped, and what is stored of it stays. When all roots are
         embedded with the encoder that ships, the photos of an earlier one are dropped.
@@ -77,6 +94,7 @@ class Library:
             PolicyError, EncoderError, WeightsError: what is needed is missing or broken; nothing was changed.
             UsageError, StoreError: see `index_store.indexing.run.index_photos`.
         """
+        places = _as_places(places)
         policy = load_policy(self.policy_file)
         card = self._writing_card(places)
         rules = choose_photo_rules(card, policy, named=self.encoder)
@@ -93,21 +111,24 @@ class Library:
             if report.encoded:
                 store.tune()
             store.choose()
-            if not places and not foreign and all(os.path.exists(place.path) for place in chosen):
+            if not places and not foreign and all(file_system.exists(place.path) for place in chosen):
                 _drop_superseded(store)
         withheld = set(_paths(store.withheld(policy.photo_threshold)))
         skipped = _without_names((*foreign, *report.skipped), hidden | withheld)
         notes = _without_names(report.notes, hidden | withheld)
         return replace(report, withheld=len(withheld), skipped=skipped, notes=notes)
 
-    def plan(
-        self, places: Sequence[Place] = (), options: IndexOptions | None = None
-    ) -> tuple[IndexPlan, frozenset[str]]:
+    def plan(self, places: PlaceNames = (), options: IndexOptions | None = None) -> tuple[IndexPlan, frozenset[str]]:
         """Return what `index` would do, and the paths in it that may not be shown; nothing is written or made.
+
+        >>> plan, withheld = library.plan("photos")
+        >>> len(plan.added)
+        0
 
         Raises:
             UsageError, StoreError: as `index` does.
         """
+        places = _as_places(places)
         store = self._open(read_only=True) if store_exists(self.place) or not places else None
         roots = store.roots() if store else []
         chosen, foreign = _chosen_places(places, roots, self.place)
@@ -119,14 +140,73 @@ class Library:
         return replace(plan, skipped=_without_names((*foreign, *plan.skipped), hidden)), hidden
 
     def search(
-        self, query: str, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
+        self,
+        query: str = "",
+        *,
+        like: Given | Sequence[Given] = (),
+        away: str | Sequence[str] = (),
+        filters: Filters | None = None,
+        k: int = DEFAULT_K,
+        pool: int = DEFAULT_POOL,
+        min_score: float | None = None,
     ) -> Answer:
-        """Return the best matches of a description; the same as `imgsearch query`. Models are loaded once.
+        """Return the best matches of a description, of photos, or of both; the same as `imgsearch query`.
+
+        `like` is a photo, or several: the name of a file, its content, or a picture of Pillow. `away` is a text to keep
+        away from, or several. Models are loaded once; new photos of another process are found by a new `Library`.
+
+        >>> from PIL import Image
+        >>> with Image.open("photos/coffee.png") as picture:
+        ...     [match.path.split("/")[-1] for match in library.search(like=picture, k=1)]
+        ['coffee.png']
+        >>> len(library.search("a cup", like="photos/coffee.png", away="tea", k=2))
+        2
 
         Raises:
             UsageError, StoreError, PolicyError: see `index_store.queries.ask.Searcher.ask`.
         """
-        return self._searcher.ask(query, k=k, pool=pool, min_score=min_score)
+        from index_store.photos.opening import given_photo  # late: Pillow
+
+        given = tuple(map(given_photo, _several(like)))
+        texts = (away,) if isinstance(away, str) else tuple(away)
+        return self._searcher.ask(Question(query, given, texts, filters or Filters(), k, pool, min_score))
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Return the embeddings of texts by the store's encoder: unit rows, float32, shape (len(texts), dimension).
+
+        >>> library.encode_texts(["a cat", "a cup"]).shape == (2, library.status().dimension)
+        True
+
+        Raises:
+            StoreError, EncoderError, WeightsError: there is no store or no encoder, or its files are damaged.
+        """
+        encoder = self._searcher.encoder
+        return encoder.encode_texts(list(texts)) if len(texts) else _no_rows(encoder.dimension)
+
+    def encode_photos(self, photos: Sequence[Given]) -> Embeddings:
+        """Return the embeddings of photos by the store's encoder: unit rows, float32, shape (len(photos), dimension).
+
+        A photo is the name of a file, its content, or a picture of Pillow.
+
+        >>> rows = library.encode_photos(["photos/coffee.png", "photos/rocket.jpg"])
+        >>> len(rows), rows.dtype.name
+        (2, 'float32')
+
+        Raises:
+            UsageError: a photo cannot be decoded.
+            StoreError, EncoderError, WeightsError: there is no store or no encoder, or its files are damaged.
+        """
+        from index_store.photos.opening import given_pixels
+
+        encoder = self._photo_encoder
+        pixels = given_pixels(photos, encoder.photo_input)
+        return encoder.encode_photos(pixels) if pixels else _no_rows(encoder.dimension)
+
+    @once
+    def _photo_encoder(self) -> PhotoEncoder:
+        name = self._searcher.store.manifest.encoder
+        card = encoder_card(self.encoder) if self.encoder else stored_card(name)
+        return load_photo_encoder(card, device=self.device)
 
     @once
     def _searcher(self) -> Searcher:
@@ -134,6 +214,11 @@ class Library:
 
     def forget(self, paths: Sequence[str]) -> int:
         """Drop the photos at or below absolute `paths`, whatever encoder they were embedded with, and the roots there.
+
+        >>> library.forget([os.path.abspath("photos/rocket.jpg")])
+        1
+        >>> library.index("photos").added
+        1
 
         Returns:
             How many photos were dropped.
@@ -162,12 +247,19 @@ class Library:
     def move(self, old: str, new: str) -> int:
         """Note that what lay at or below the absolute path `old` lies at `new` now; return how many files that are.
 
+        >>> os.rename("photos", "moved")
+        >>> library.move(os.path.abspath("photos"), os.path.abspath("moved")) > 0
+        True
+        >>> os.rename("moved", "photos")
+        >>> library.move(os.path.abspath("moved"), os.path.abspath("photos")) > 0
+        True
+
         It holds for every encoder, and for the roots there. No photo is read: the next `index` looks at them.
 
         Raises:
             UsageError: nothing is at `new`, or nothing is indexed at or below `old`; nothing was changed.
         """
-        if not os.path.exists(new):
+        if not file_system.exists(new):
             raise UsageError(f"{new}: is not there; move the folder first; nothing was changed")
         with self._writing():
             store = self._open()
@@ -187,12 +279,20 @@ class Library:
         return len({path for photos in moved for path in _below(_paths(photos), [old])})
 
     def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
-        """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there."""
+        """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there.
+
+        >>> [(path, root)] = library.roots_above([os.path.abspath("photos/rocket.jpg")])
+        >>> os.path.basename(root)
+        'photos'
+        """
         roots = [root.path for root in self._open(read_only=True).roots()]
         return [(path, root) for path in paths for root in roots if root != path and lies_below(path, root)]
 
     def check(self, *, repair: bool = False, deep: bool = False) -> tuple[list[Finding], int]:
         """Return what is wrong with the store, and how many problems were repaired; `deep` reads every photo's file.
+
+        >>> library.check()
+        ([], 0)
 
         Raises:
             StoreError: there is no such store, or it cannot be read at all.
@@ -210,6 +310,8 @@ class Library:
     def give_space_back(self) -> None:
         """Give the space of deleted photos back to the disk where it is much.
 
+        >>> library.give_space_back()
+
         What this process has opened of the store does not notice it: call it last, before the process ends. Where that
         cannot be done now, because another process writes, a later run does it: the store is only larger than it needs.
         """
@@ -220,6 +322,9 @@ class Library:
     def withheld(self) -> list[StoredPhoto]:
         """Return the photos that the policy withholds, sorted by path.
 
+        >>> [photo.image_id for photo in library.withheld()]
+        []
+
         Raises:
             StoreError, PolicyError: the store or the policy cannot be read.
         """
@@ -227,6 +332,11 @@ class Library:
 
     def decide(self, paths: Sequence[str], *, withhold: bool, reason: str) -> int:
         """Withhold or allow by hand the photos at or below absolute `paths`, and all copies of them; return how many.
+
+        >>> library.decide([os.path.abspath("photos/rocket.jpg")], withhold=True, reason="private")
+        1
+        >>> library.decide([os.path.abspath("photos/rocket.jpg")], withhold=False, reason="")
+        1
 
         A decision is about the file that is there now, so each file is read; a photo that is not there can only be
         withheld. It holds for every encoder of the store.
@@ -256,11 +366,21 @@ class Library:
             return max(apply_decisions(each, HandDecisions(log, each.manifest.encoder), chosen) for each in stores)
 
     def decisions(self) -> list[Decision]:
-        """Return all decisions by hand, the oldest first."""
+        """Return all decisions by hand, the oldest first.
+
+        >>> library.decide([os.path.abspath("photos/coffee.png")], withhold=False, reason="a cup")
+        1
+        >>> library.decisions()[-1].reason
+        'a cup'
+        """
         return self._open(read_only=True).decisions()
 
     def status(self) -> StoreStatus:
         """Return what the store holds and which models it is used with.
+
+        >>> status = library.status()
+        >>> status.photos, status.withheld
+        (12, 0)
 
         Raises:
             StoreError: there is no such store, or it cannot be read.
@@ -330,11 +450,28 @@ class Library:
         # a server orders its writers itself, row by row
         with nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make):
             yield
-        vars(self).pop("_searcher", None)  # the store may have another encoder now
+        for opened in ("_searcher", "_photo_encoder"):  # the store may have another encoder now
+            vars(self).pop(opened, None)
 
     def _open(self, *, read_only: bool = False) -> ImageStore:
         named = self.encoder and encoder_card(self.encoder).name
         return open_store(self.place, named, preferred=encoder_card().name, read_only=read_only)
+
+
+def _as_places(places: PlaceNames) -> list[Place]:
+    several = (places,) if isinstance(places, str | os.PathLike | Place) else places
+    return [place if isinstance(place, Place) else Place(os.path.expanduser(os.fspath(place))) for place in several]
+
+
+def _several(like: Given | Sequence[Given]) -> Sequence[Given]:
+    # a picture of Pillow is no sequence
+    return like if isinstance(like, list | tuple) else (like,)
+
+
+def _no_rows(dimension: int) -> Embeddings:
+    import numpy as np
+
+    return np.empty((0, dimension), dtype=np.float32)
 
 
 def _chosen_places(
@@ -389,7 +526,7 @@ def _chosen_files(photos: Iterable[StoredPhoto], paths: Sequence[str]) -> dict[s
 def _refuse_other_contents(chosen: Mapping[str, Sequence[PhotoFile]], *, withhold: bool) -> None:
     for content, files in chosen.items():
         for path in sorted({file.image_id for file in files}):
-            if withhold and not os.path.lexists(path):
+            if withhold and not file_system.exists(path, follow_links=False):
                 continue
             try:
                 same = hash_file(path) == content

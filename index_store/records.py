@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     Embedding = NDArray[np.float32]
     """Shape (dimension,), length one."""
@@ -281,6 +282,10 @@ class Candidate:
 class Match:
     """One row of an answer. A withheld row keeps its rank; what names the photo is absent, its figures are 0.
 
+    >>> match = next(iter(library.search("a cat", min_score=0)))
+    >>> 0 <= match.score <= 1, match.path.startswith("/"), match.withheld
+    (True, True, False)
+
     `copies` are the paths of further files of the same content. `missing`: no file of it is there now. `day` is when it
     was taken, `dated_by_file` whether only its file's time says so; `content_hash` names it in the store.
     """
@@ -303,10 +308,43 @@ class Match:
         """Whether the notice stands in place of the photo."""
         return self.image_id is None
 
+    @property
+    def path(self) -> str | None:
+        """The absolute path of the photo, which `image_id` is too; None where it is withheld."""
+        return self.image_id
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The absolute paths of all files of the photo, `path` first; empty where it is withheld."""
+        return () if self.image_id is None else (self.image_id, *self.copies)
+
+    def open(self) -> Image:
+        """Return the photo as an upright picture of Pillow, RGB, at most 4,096 pixels a side.
+
+        >>> answer = library.search("a cat", min_score=0)
+        >>> next(iter(answer)).open().mode
+        'RGB'
+
+        Raises:
+            PhotoError: it is withheld, or no file holds it any more as it was indexed.
+        """
+        from index_store.photos.opening import open_match
+
+        return open_match(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a query is answered with: matches by falling score, or the notice alone.
+
+    To iterate, and `len`, are for the photos that are shown; `matches` has the withheld ones in their places too. In a
+    notebook it shows itself.
+
+    >>> answer = library.search("a cat", k=3, min_score=0)
+    >>> len(answer)
+    3
+    >>> [match.rank for match in answer] == sorted(match.rank for match in answer)
+    True
 
     `notice` is the policy's text where the query itself may not be answered or where a match is withheld, else None.
     `refused` tells the two apart: the query itself was not answered. `reason` says why there are no matches; `nearest`
@@ -321,6 +359,21 @@ class Answer:
     warnings: tuple[str, ...] = ()
     reason: str = ""
     nearest: tuple[Match, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(not match.withheld for match in self.matches)
+
+    def __iter__(self) -> Iterator[Match]:
+        return (match for match in self.matches if not match.withheld)
+
+    def __bool__(self) -> bool:
+        return True  # also an answer without photos says why
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: thumbnails, scores, and the notice where something is withheld."""
+        from index_store.pages.contact_sheet import sheet
+
+        return sheet(self)
 
 
 @dataclass(frozen=True, slots=True)

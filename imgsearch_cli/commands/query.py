@@ -21,6 +21,7 @@ from imgsearch_cli.options import (
     policy_option,
     store_option,
 )
+from imgsearch_cli.seeing import refuse_for_batch, seeing_options, show_pictures
 from imgsearch_cli.streams import say
 from index_store.errors import UsageError
 from index_store.question import Filters, Question
@@ -74,6 +75,7 @@ from index_store.question import Filters, Question
 )
 @format_option("table", "jsonl", "tsv", "paths")
 @click.option("-0", "--null", is_flag=True, help="Paths only, each closed by a NUL, for 'xargs -0'.")
+@seeing_options
 @store_option
 @encoder_option
 @policy_option
@@ -111,6 +113,7 @@ def query(
     imgsearch query --like jacket.jpg in red --not snow
     imgsearch query party --in ~/Pictures --after 2021-06 --before 2021-09
     imgsearch query "sunset over water" -0 | xargs -0 cp -t ./sunsets
+    imgsearch query a red door --html found.html --open
     imgsearch query --batch queries.txt > answers.jsonl
 
     Photos are dated by their camera, else by their file's time, and the answer says which.
@@ -132,6 +135,7 @@ def query(
     if no_policy:
         say("imgsearch: the compliance policy is off: nothing is withheld")
     if batch is not None:
+        refuse_for_batch(context)
         from index_store.queries.batch import answer_lines, bounded_lines
 
         context.exit(render_batch(answer_lines(bounded_lines(batch), searcher, question)))
@@ -139,6 +143,7 @@ def query(
     if not context.obj["quiet"]:
         for warning in (*answer.warnings, *_hint(words, like)):
             say(f"imgsearch: {warning}")
+    show_pictures(context, answer)
     quiet, days = bool(context.obj["quiet"]), after is not None or before is not None
     context.exit(show_answer(answer, "paths" if null else output_format, null=null, quiet=quiet, days=days))
 

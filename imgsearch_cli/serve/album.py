@@ -90,7 +90,9 @@ class Album:
             DecoderError: no decoder can be started.
         """
         photo = self._shown(photo_id)
-        return None if photo is None else self._thumbnails.jpeg(photo, LARGE_SIDE if large else SMALL_SIDE)
+        if photo is None:
+            return None
+        return self._thumbnails.jpeg(photo.content_hash, photo.paths, LARGE_SIDE if large else SMALL_SIDE)
 
     def _shown(self, photo_id: str) -> StoredPhoto | None:
         content = self._ids.content_of(photo_id)

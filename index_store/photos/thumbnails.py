@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import LifoQueue
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
 
 from index_store.errors import PhotoError
 from index_store.photos.decode import Decoder
-from index_store.records import PhotoInput, StoredPhoto
+from index_store.records import PhotoInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
 
 SMALL_SIDE = 360
 LARGE_SIDE = 1600
@@ -39,23 +46,31 @@ class Thumbnails:
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = Lock()
 
-    def jpeg(self, photo: StoredPhoto, side: int = SMALL_SIDE) -> bytes | None:
-        """Return a JPEG of at most `side` x `side` pixels; None where no file holds the photo that was indexed.
+    def jpeg(self, content: str, paths: Sequence[str], side: int = SMALL_SIDE) -> bytes | None:
+        """Return a JPEG of at most `side` x `side` pixels; None where no file at `paths` holds the content.
 
         A file whose content has changed since shows another picture, which nobody has judged: it is not taken.
 
         Raises:
             DecoderError: no decoder can be started.
         """
-        key = photo.content_hash, side
+        key = content, side
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        made = self._made(photo, side)
-        if made is not None and side <= SMALL_SIDE:
+        pixels = self._pixels(content, paths, side)
+        if pixels is None:
+            return None
+        made = _jpeg(Image.fromarray(pixels))
+        if side <= SMALL_SIDE:
             self._keep(key, made)
         return made
+
+    def picture(self, content: str, paths: Sequence[str], side: int) -> Image.Image | None:
+        """Return what `jpeg` does as a picture of Pillow, which is not kept."""
+        pixels = self._pixels(content, paths, side)
+        return None if pixels is None else Image.fromarray(pixels)
 
     def forget(self, content: str) -> None:
         """Drop what is kept of a content: its photo is not to be shown any more."""
@@ -68,16 +83,16 @@ class Thumbnails:
         for decoder in self._decoders:
             decoder.close()
 
-    def _made(self, photo: StoredPhoto, side: int) -> bytes | None:
+    def _pixels(self, content: str, paths: Sequence[str], side: int) -> Pixels | None:
         wanted = PhotoInput(side, squash=False, for_people=True)
-        for path in photo.paths:
+        for path in paths:
             try:
                 with self._decoder() as decoder:
                     opened = decoder.decode(path, wanted)
             except PhotoError:  # another copy may be there
                 continue
-            if opened.file.content_hash == photo.content_hash:
-                return _jpeg(Image.fromarray(opened.pixels))
+            if opened.file.content_hash == content:
+                return opened.pixels
         return None
 
     @contextmanager
@@ -93,6 +108,15 @@ class Thumbnails:
             self._kept[key] = picture
             while sum(map(len, self._kept.values())) > _MOST_KEPT_BYTES:
                 self._kept.popitem(last=False)
+
+
+def strip(pictures: Sequence[Image.Image | None], width: int, height: int, gap: int) -> Image.Image:
+    """Return pictures side by side, each cut to `width` x `height` pixels; None leaves its place empty."""
+    joined = Image.new("RGB", (len(pictures) * (width + gap) - gap, height))
+    for place, picture in enumerate(pictures):
+        if picture is not None:
+            joined.paste(ImageOps.fit(picture, (width, height)), (place * (width + gap), 0))
+    return joined
 
 
 def _jpeg(picture: Image.Image) -> bytes:

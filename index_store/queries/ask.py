@@ -365,7 +365,11 @@ def search(
     min_score: float | None = None,
     encoder: str | None = None,
 ) -> Answer:
-    """Search a store by a description; the same as `imgsearch query`. For many queries keep a `Searcher`."""
+    """Search a store by a description; the same as `imgsearch query`. For many queries keep a `Library`.
+
+    >>> len(search("a cat", store="photos.store", k=1, min_score=0))
+    1
+    """
     return Searcher(store, encoder=encoder).ask(query, k=k, pool=pool, min_score=min_score)
 
 

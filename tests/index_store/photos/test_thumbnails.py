@@ -11,9 +11,7 @@ from PIL import Image
 from index_store.photos.open import open_photo
 from index_store.photos.read import read_photo_file
 from index_store.photos.thumbnails import LARGE_SIDE, SMALL_SIDE, Thumbnails
-from index_store.records import PhotoInput, StoredPhoto, Verdict
-
-SHOWN = Verdict(False, 0.0, "", "rule-1", "p")
+from index_store.records import PhotoInput
 
 
 @pytest.fixture
@@ -23,9 +21,9 @@ def thumbnails():
     made.close()
 
 
-def stored(*paths: Path) -> StoredPhoto:
-    files = tuple(read_photo_file(str(path))[0] for path in paths)
-    return StoredPhoto(files[0].content_hash or "", files, 0, 0, SHOWN)
+def stored(*paths: Path) -> tuple[str, list[str]]:
+    """Return the content of the files, which is the same, and their paths."""
+    return read_photo_file(str(paths[0]))[0].content_hash or "", [str(path) for path in paths]
 
 
 def picture(jpeg: bytes | None) -> Image.Image:
@@ -45,14 +43,14 @@ def picture(jpeg: bytes | None) -> Image.Image:
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
 def test_a_picture_fits_into_its_side_and_is_never_enlarged(thumbnails, paint, name, size, small, large):
     photo = stored(paint(name, "blue", size))
-    assert picture(thumbnails.jpeg(photo, SMALL_SIDE)).size == small
-    assert picture(thumbnails.jpeg(photo, LARGE_SIDE)).size == large
+    assert picture(thumbnails.jpeg(*photo, SMALL_SIDE)).size == small
+    assert picture(thumbnails.jpeg(*photo, LARGE_SIDE)).size == large
 
 
 def test_it_stands_upright_and_says_nothing_of_place_and_camera(thumbnails, paint):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Secret Cameras"
-    made = thumbnails.jpeg(stored(paint("photo.jpg", "red", (400, 200), exif=exif)))
+    made = thumbnails.jpeg(*stored(paint("photo.jpg", "red", (400, 200), exif=exif)))
     assert picture(made).size == (180, 360)
     assert b"Secret" not in (made or b"")
     assert not picture(made).getexif()
@@ -61,7 +59,7 @@ def test_it_stands_upright_and_says_nothing_of_place_and_camera(thumbnails, pain
 def test_a_file_that_shows_another_picture_now_is_not_shown(thumbnails, paint):
     photo = stored(paint("photo.png", "red"))
     paint("photo.png", "lime")
-    assert thumbnails.jpeg(photo) is None
+    assert thumbnails.jpeg(*photo) is None
 
 
 def test_of_several_copies_one_that_still_holds_the_photo_is_taken(thumbnails, paint):
@@ -69,31 +67,31 @@ def test_of_several_copies_one_that_still_holds_the_photo_is_taken(thumbnails, p
     photo = stored(gone, other, good)
     gone.unlink()
     paint("b.png", "lime")
-    assert picture(thumbnails.jpeg(photo)).getpixel((0, 0))[0] > 200
+    assert picture(thumbnails.jpeg(*photo)).getpixel((0, 0))[0] > 200
 
 
 def test_what_is_no_file_or_no_photo_is_none(thumbnails, paint, tmp_path):
     photo = stored(paint("photo.png", "red"))
     (tmp_path / "photo.png").write_bytes(b"no photo")
-    assert thumbnails.jpeg(photo) is None
+    assert thumbnails.jpeg(*photo) is None
     (tmp_path / "photo.png").unlink()
     os.mkfifo(tmp_path / "photo.png")
-    assert thumbnails.jpeg(photo) is None
+    assert thumbnails.jpeg(*photo) is None
 
 
 def test_small_ones_are_kept_until_they_are_forgotten(thumbnails, paint, tmp_path):
     photo = stored(paint("photo.png", "red"))
-    made = thumbnails.jpeg(photo)
+    made = thumbnails.jpeg(*photo)
     (tmp_path / "photo.png").unlink()
-    assert thumbnails.jpeg(photo) == made
-    thumbnails.forget(photo.content_hash)
-    assert thumbnails.jpeg(photo) is None
+    assert thumbnails.jpeg(*photo) == made
+    thumbnails.forget(photo[0])
+    assert thumbnails.jpeg(*photo) is None
 
 
 def test_several_threads_get_their_own_pictures(thumbnails, paint):
     photos = [stored(paint(f"{side}.png", "red", (side, 10))) for side in range(20, 32)]
     with ThreadPoolExecutor(6) as threads:
-        sizes = [picture(jpeg).size for jpeg in threads.map(thumbnails.jpeg, photos)]
+        sizes = [picture(jpeg).size for jpeg in threads.map(thumbnails.jpeg, *zip(*photos, strict=True))]
     assert sizes == [(side, 10) for side in range(20, 32)]
 
 
