@@ -22,7 +22,7 @@ DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
 DATA_MIXED := ../shared/data/mixed_pretrain
 DATA_CLASSES := ../shared/data/classes_pretrain
-DATA_COCO := ../shared/data/coco_val
+DATA_OTHER := ../shared/data/coco_val
 DATA_LABELS := ../shared/data/by_eye/labels.tsv
 
 .PHONY: demo test test-slow test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
@@ -87,10 +87,10 @@ study: $(VENV)/.ready
 weights: $(VENV)/.ready
 	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --output index_store/weights/encoder
 	$(IMGSEARCH) train minors $(DATA_PRETRAIN):3:0.05 $(DATA_MIXED):1:0.1 $(DATA_CLASSES):1:0 --labels $(DATA_LABELS) \
-	  --validation $(DATA_COCO) --evaluate $(DATA) --output index_store/weights/minors
+	  --validation $(DATA_OTHER) --evaluate $(DATA) --output index_store/weights/minors
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker --short $(DATA_PRETRAIN):1:0.05 \
-	  --short $(DATA_MIXED):0.5:0.1 --measure $(DATA_COCO)
+	  --short $(DATA_MIXED):0.5:0.1 --measure $(DATA_OTHER)
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel

@@ -23,7 +23,12 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     metavar="TABLE",
     help="Labels made by looking (columns image, under16, person); they win over captions.",
 )
-@click.option("--validation", type=click.Path(path_type=Path, file_okay=False), multiple=True, help="Photos that are in --labels, to report on alone.")
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path, file_okay=False),
+    multiple=True,
+    help="Photos that are in --labels, to report on alone.",
+)
 @click.option("--evaluate", type=_FOLDER, help="Photos with texts in the layout of with_sense, to report on.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides folds and the start of the networks.")
 @encoder_option
