@@ -106,7 +106,7 @@ def short_matching(texts: Rows, photos: Rows, arrays: Arrays) -> Rows:
 
 def without_wording(texts: Rows, directions: Rows) -> Rows:
     """Return unit rows without what only tells how a thing is worded: "a dog" or "dogs"; `directions` are unit rows."""
-    return normalised(texts - (texts @ directions.T) @ directions)
+    return normalised(np.asarray(texts - (texts @ directions.T) @ directions, dtype=np.float32))
 
 
 def _columns(cosines: Rows, match: Rows, nearness: Rows, of_texts: Rows) -> Rows:
