@@ -130,7 +130,7 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
     table.add_row("RMSE / constant", f"{report.rmse_ratio:.4f}", "1.0000")
     stdout_console().print(table)
     if report.short:
-        stdout_console().print(_short_query_table(report))
+        stdout_console().print(_short_queries_table(report))
     parts = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; min score {report.min_score:.2f}"
     if report.absent_answered is not None and report.real_answered is not None:
         parts += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
@@ -138,7 +138,7 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
         say(f"{parts}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s")
 
 
-def _short_query_table(report: TrainingReport) -> Table:
+def _short_queries_table(report: TrainingReport) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("short queries")
     for name in report.short:

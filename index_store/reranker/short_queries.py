@@ -56,7 +56,18 @@ class ShortQueryModel:
 
 
 def short_query_model(arrays: Mapping[str, NDArray[Any]]) -> ShortQueryModel:
-    """Return the model made of these arrays, the reverse of `arrays`; raise `KeyError` where one is missing."""
+    """Return the model made of these arrays, the reverse of `arrays`.
+
+    Raises:
+        KeyError: one is missing.
+        ValueError: the lengths of two do not fit.
+    """
+    dimension = len(arrays["learned.gate"]) - 1
+    for name in ("text_mean", "photo_mean", "photo_bank", "wording"):
+        if arrays[f"learned.{name}"].shape[-1] != dimension:
+            raise ValueError(f"{name} is not of {dimension} numbers")
+    if arrays["learned.weights"].shape != (dimension + 1, dimension + 1):
+        raise ValueError(f"weights are not of {dimension} + 1 by {dimension} + 1 numbers")
     predictor = {name: arrays[f"predictor.{name}"] for name in ("mean", "scale", "intercept", "linear", "quadratic")}
     return ShortQueryModel(
         {name: arrays[f"learned.{name}"] for name in _LEARNED},

@@ -93,6 +93,7 @@ def write_training_report(folder: Path, report: TrainingReport) -> Path:
         "min_score": report.min_score,
         "absent_answered": report.absent_answered,
         "real_answered": report.real_answered,
+        "short_queries": report.short,
         "policy": None if report.filter_report is None else asdict(report.filter_report),
         "reliability": [asdict(row) for row in bins],
         "notes": list(report.notes),

@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [each.name if isinstance(each, Path) else _plain(each) for each in value]
     if isinstance(value, dict):
         return {name: each.name if name == "folder" else _plain(each) for name, each in value.items()}
     return value

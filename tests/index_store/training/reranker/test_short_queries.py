@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from index_store.errors import DataError
+from index_store.errors import DataError, WeightsError
 from index_store.reranker.reranking import Reranker, load_reranker, write_reranker
 from index_store.training.data.pairs import Vectors
 from index_store.training.data.short_pairs import ShortSet, make_short_pairs
@@ -141,6 +143,26 @@ def test_a_reranker_keeps_its_model_for_short_queries(fitted, things, learnable,
             scores, read.score_pairs(np.repeat(row[None], len(photos), axis=0), photos), atol=1e-4
         )
         assert scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["gate", "photo_bank", "wording", "weights"])
+def test_a_damaged_model_for_short_queries_is_refused(fitted, learnable, tmp_path, name):
+    written = reranker_with(fitted[0], learnable)
+    assert written.short is not None
+    cut = {**written.short.learned, name: written.short.learned[name][..., :-1]}
+    write = replace(written, short=replace(written.short, learned=cut))
+    with pytest.raises(WeightsError, match="is damaged .ValueError"):
+        write_reranker(tmp_path, write)  # which reads what it wrote
+
+
+def test_banks_take_a_byte_a_number_and_score_the_same(fitted, things, learnable, tmp_path):
+    written = reranker_with(fitted[0], learnable)
+    read = write_reranker(tmp_path, written)
+    with np.load(tmp_path / "reranker.npz") as archive:
+        assert {archive[name].dtype for name in archive.files if name.endswith("_bank")} == {np.dtype(np.int8)}
+    assert read.short is not None and written.short is not None
+    error = np.abs(read.short.learned["photo_bank"] - written.short.learned["photo_bank"]).max()
+    assert error <= np.abs(written.short.learned["photo_bank"]).max() / 254 + 1e-6
 
 
 def test_between_a_few_words_and_a_sentence_the_score_is_a_mean_of_both(fitted, things, learnable):

@@ -19,6 +19,7 @@ from index_store.compliance.policy import SHIPPED_POLICY
 from index_store.encoders.registry import encoder_card
 from index_store.errors import DataError, PolicyError, UsageError, WeightsError
 from index_store.reranker.reranking import load_reranker
+from index_store.training.data.captions import DataFolder
 from index_store.training.data.explore import explore_judgements
 from index_store.training.data.sources import SourceOptions, weights_print
 from index_store.training.data.vectors import VectorCache, encoder_vectors
@@ -267,3 +268,40 @@ def test_the_commands_keep_results_and_notes_apart(folder, tmp_path, monkeypatch
     explored = run.invoke(explore_command, [str(folder), "--report", str(tmp_path / "page")], obj={"quiet": False})
     assert explored.exit_code == 0, explored.output
     assert "expert pairs" in explored.stdout
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory) -> Path:
+    """Twenty-four photos, every second one of each kind, with two captions each."""
+    folder = tmp_path_factory.mktemp("captioned") / "boxes"
+    (folder / "images").mkdir(parents=True)
+    lines = ["image\tcaption"]
+    for number in range(24):
+        colour, thing = ("red", "box") if number % 2 else ("blue", "door")
+        Image.new("RGB", (40 + number, 40), colour).save(folder / "images" / f"{number}.png")
+        lines += [f"{number}.png\tA {colour} {thing} .", f"{number}.png\tThis is the {thing} of a house ."]
+    (folder / "captions.tsv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_short_queries_are_trained_measured_and_written_down(folder, captioned, cache, tmp_path):
+    options = TrainingOptions(withhold=False, short=(DataFolder(captioned, 0.5, 0.9),), measured=(captioned,))
+    report = train_reranker(folder, tmp_path, options, cache)
+    reranker = load_reranker(encoder_card().name, tmp_path)
+    assert reranker.short is not None
+    assert report.short["boxes"]["short_mAP"] > 0.5
+    found = reranker.card["short_queries"]
+    assert found["sets"]["boxes"]["photos"] == 24
+    assert found["validation"]["boxes"]["short_mAP"] == pytest.approx(report.short["boxes"]["short_mAP"], abs=1e-4)
+    assert "--short boxes:0.5:0.9 --measure boxes" in reranker.card["command"]
+    json.dumps(reranker.card)
+    assert str(captioned.parent) not in (tmp_path / "card.json").read_text()
+
+
+def test_a_folder_with_captions_is_measured_by_short_queries(captioned, cache):
+    report = evaluate(captioned, cache=cache)
+    rows = {(row.stage, row.metric): row for row in report.rows}
+    assert {row.subset for row in report.rows} == {"captions"}
+    assert rows["reranked", "short_mAP"].gallery == 24
+    assert rows["retrieval", "short_mAP"].n == rows["reranked", "short_mAP"].n >= 1
+    assert rows["reranked", "short_absent_answered"].value <= 0.2
