@@ -178,7 +178,7 @@ def test_an_encoder_of_transformers_is_silent_too(demo, plain_clip, tmp_path):
     home = a_home(tmp_path, None)  # what transformers and the hub's library ask, they ask in Python
     program = Path(sys.executable).with_name("imgsearch")
     for arguments in (
-        ("index", demo / "test_images", "--allow-unjudged"),
+        ("index", demo / "test_images"),
         ("query", "a cat", "--min-score", "0", "--no-policy"),
     ):
         done = home.run(program, *arguments, "--encoder", plain_clip)
