@@ -22,7 +22,7 @@ import psutil
 
 from benchmarks.rows import Row, alternate, show, wall_seconds
 from benchmarks.speed import IMGSEARCH
-from index_store.compliance.choose_photo_rule import choose_photo_rule
+from index_store.compliance.choose_photo_rule import choose_photo_rules
 from index_store.compliance.policy import load_policy
 from index_store.encoders.registry import encoder_card
 from index_store.library import Library
@@ -108,7 +108,7 @@ def make_files(folder: Path, count: int) -> list[PhotoFile]:
 def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tuple[Vectors, float]:
     """Write a row for each file, each tenth withheld; return the vectors and the seconds that writing took."""
     policy = load_policy()
-    rule, _ = choose_photo_rule(encoder_card(), policy)
+    rule = choose_photo_rules(encoder_card(), policy).version
     # as the rule of today would say, so that none is judged anew
     clean, withheld = (Verdict(bool(n), float(n), "", rule, policy.digest) for n in (0, 1))
     parts, seconds = [], 0.0

@@ -161,7 +161,7 @@ def match_rows(answer: Answer) -> Iterator[dict[str, object]]:
             continue
         row: dict[str, object] = {"rank": match.rank, "score": round(match.score, 6)}
         row["similarity"] = round(match.similarity, 6)
-        row |= {} if answer.calibrated else {"calibrated": False}
+        row |= {} if answer.calibrated is True else {"calibrated": answer.calibrated}
         row |= {"withheld": False, "path": shown_path(match), "image_id": match.image_id}
         row |= {"width": match.width, "height": match.height}
         if match.day is not None:

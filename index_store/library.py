@@ -26,7 +26,7 @@ from index_store.paths import is_url, lies_below, named_store, shown_place
 from index_store.photos import file_system
 from index_store.photos.hashing import hash_file
 from index_store.photos.places import Place, chosen_places
-from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
+from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher, scorer_of
 from index_store.question import Filters, Question
 from index_store.records import Answer, IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
@@ -385,8 +385,6 @@ class Library:
         Raises:
             StoreError: there is no such store, or it cannot be read.
         """
-        from index_store.reranker.cosine import load_scorer
-
         policy = load_policy(self.policy_file)
         store = self._open(read_only=True)
         roots = store.roots()
@@ -401,7 +399,7 @@ class Library:
             encoder=store.manifest.encoder,
             encoders={each.manifest.encoder: each.count() for each in (store, *store.others())},
             dimension=store.manifest.dimension,
-            reranker=load_scorer(name, find_model(RERANKER, name, self.encoder)).version,
+            reranker=scorer_of(store, find_model(RERANKER, name, self.encoder)).version,
             policy=policy.digest,
             bytes_on_disk=store.bytes_on_disk(),
             indexed_at=max((root.indexed_at for root in roots), default=None),

@@ -333,6 +333,10 @@ class Match:
         return open_match(self)
 
 
+BY_REFERENCE = "by reference"
+"""What an answer says of scores that no reranker gave, but how far a photo stands out of the store's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a query is answered with: matches by falling score, or the notice alone.
@@ -355,7 +359,7 @@ class Answer:
     matches: tuple[Match, ...] = ()
     notice: str | None = None
     refused: bool = False
-    calibrated: bool = True
+    calibrated: bool | str = True
     warnings: tuple[str, ...] = ()
     reason: str = ""
     nearest: tuple[Match, ...] = ()

@@ -17,8 +17,8 @@ def encoders(folders: tuple[str, ...], fetch: str | None, output_format: str) ->
 
     Listed are the encoder that ships, those in FOLDER..., and CLIP and SigLIP models: the ones in the hub's local
     cache, and some that can be fetched; `imgsearch train encoder` makes others from the bases that its --help names.
-    Without a reranker of its own an encoder's scores are bare similarities; without a rule for photos its photos are
-    withheld.
+    Without a reranker of its own an encoder's scores are bare similarities. The rule for photos that ships judges the
+    photos of all of them; where an encoder has one of its own, the stricter verdict holds.
 
     \b
     imgsearch encoders

@@ -20,8 +20,7 @@ class ListedEncoder:
     """An encoder as the list shows it: `encoder` is what --encoder takes, `name` what stores call it.
 
     `missing` says what to do before it can be used, and is empty where nothing is missing. Without a reranker scores
-    are bare similarities; without a rule of its own its photos are judged by
-    the rule that ships alone.
+    are bare similarities. `photo_rule` is a rule of its own, besides the one that ships, which judges all photos.
     """
 
     encoder: str

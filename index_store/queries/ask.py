@@ -29,7 +29,7 @@ from index_store.queries.checking import MAX_K, checked, refuse_empty_folders
 from index_store.queries.matching import absent_roots, match_of
 from index_store.queries.text_cache import TextCache
 from index_store.question import Filters, Question
-from index_store.records import Answer, Candidate, Match
+from index_store.records import BY_REFERENCE, Answer, Candidate, Match
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import TextEncoder
@@ -119,7 +119,7 @@ class Searcher:
             tuple(matches),
             reason="" if matches else _nothing_found(nearest, least, self.store.place, question.filters),
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
-            calibrated=self.calibrated and not question.like,
+            calibrated=False if question.like else self.calibrated,
             warnings=(*warnings, *self._encoder_note, *self._upgrade_note, *absent_roots(matches, self.store)),
             nearest=nearest,
         )
@@ -287,14 +287,14 @@ class Searcher:
     @once
     def reranker(self) -> Scorer:
         """The model that scores a pair in [0, 1]: the encoder's regressor, or the cosine where it has none."""
-        from index_store.reranker.cosine import load_scorer
-
-        return load_scorer(self.store.manifest.encoder, self._reranker_folder)
+        return scorer_of(self.store, self._reranker_folder)
 
     @property
-    def calibrated(self) -> bool:
-        """Whether scores are calibrated, and not bare similarities."""
-        return self._reranker_folder is not None
+    def calibrated(self) -> bool | str:
+        """Whether scores are calibrated: by a reranker, "by reference" to the store's photos, or bare similarities."""
+        if self._reranker_folder is not None:
+            return True
+        return BY_REFERENCE if self.reranker.min_score > 0 else False
 
     @once
     def _reranker_folder(self) -> Path | None:
@@ -354,6 +354,20 @@ class Searcher:
     def _store_card(self) -> EncoderCard:
         name = self.store.manifest.encoder
         return self._card if self._card.name == name else stored_card(name)
+
+
+def scorer_of(store: ImageStore, folder: Path | None) -> Scorer:
+    """Return the reranker in `folder`; without one, scores by reference to the store's photos, or the bare cosine.
+
+    Raises:
+        WeightsError: the reranker is damaged, or belongs to another encoder.
+    """
+    from index_store.reranker.by_reference import LEAST_SAMPLE, SAMPLE, ReferenceScorer
+    from index_store.reranker.cosine import load_scorer
+
+    if folder is None and len(sample := store.sample(SAMPLE)) >= LEAST_SAMPLE:
+        return ReferenceScorer(sample, store.count())
+    return load_scorer(store.manifest.encoder, folder)
 
 
 def search(

@@ -172,6 +172,13 @@ class ImageStore:
                 found.update(vectors_in(page, self.manifest.dimension))
         return found
 
+    def sample(self, most: int) -> Embeddings:
+        """Return the embeddings of up to `most` photos, those that were written first; runs write theirs mixed."""
+        with translated(self.place):
+            page = self._collection.get(limit=most, include=["embeddings"])
+            rows = [row for _, row in vectors_in(page, self.manifest.dimension)]
+        return np.stack(rows) if rows else np.zeros((0, self.manifest.dimension), np.float32)
+
     def photos_of(self, contents: Sequence[str]) -> dict[str, StoredPhoto]:
         """Return what is known of those of the contents that are stored, by content hash."""
         found: dict[str, StoredPhoto] = {}

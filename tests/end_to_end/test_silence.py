@@ -179,7 +179,7 @@ def test_an_encoder_of_transformers_is_silent_too(demo, plain_clip, tmp_path):
     program = Path(sys.executable).with_name("imgsearch")
     for arguments in (
         ("index", demo / "test_images"),
-        ("query", "a cat", "--min-score", "0"),
+        ("query", "a cat", "--min-score", "0", "--no-policy"),
     ):
         done = home.run(program, *arguments, "--encoder", plain_clip)
         assert done.returncode == 0, done.stderr

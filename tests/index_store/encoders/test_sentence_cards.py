@@ -403,6 +403,24 @@ def test_the_cosine_is_shown_as_it_is_and_its_negative_half_as_nothing() -> None
     np.testing.assert_allclose(scores, [0.6, 1.0, 0.0, 0.0], atol=1e-6)
 
 
+def test_scores_without_a_reranker_have_a_threshold_once_there_are_photos_to_compare_with(
+    clip: Setting, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    (tmp_path / "many").mkdir()
+    for number, pixels in enumerate(np.random.default_rng(2).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / "many" / f"{number}.png")
+    clip.library().index([Place(str(tmp_path / "many"))])
+    answer = Searcher(clip.store, withhold=False).ask("a red dog", k=30, min_score=0.0)
+    scores, similarities = ([getattr(m, name) for m in answer.matches] for name in ("score", "similarity"))
+    assert (answer.calibrated, len(scores)) == ("by reference", 30)
+    assert similarities == sorted(similarities, reverse=True) and scores == sorted(scores, reverse=True)
+    unrelated = Searcher(clip.store, withhold=False).ask("a red dog", k=30)
+    assert len(unrelated.matches) == sum(score >= 0.5 for score in scores) < 30
+    assert Library(clip.store).status().reranker.startswith("by reference")
+
+
 # -- the rule for photos ---------------------------------------------------------------------------------------------
 
 
