@@ -13,13 +13,15 @@ RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/ind
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
 UV := $(VENVS)/uv/bin/uv
-RESOLVE := $(UV) pip compile setup.cfg --extra demo --extra train --extra raw --extra jxl --extra serve --extra preview --extra dev --quiet --no-annotate --no-header \
+EXTRAS := $(foreach extra,demo train raw jxl serve preview remote dev,--extra $(extra))
+RESOLVE := $(UV) pip compile setup.cfg $(EXTRAS) --quiet --no-annotate --no-header \
   --constraint requirements/torch.txt --no-emit-package torch --no-emit-package torchvision
 IMGSEARCH := $(BIN)/imgsearch
 DEMO_STORE := .demo/store
 DATA := ../shared/data/with_sense
 DATA_PRETRAIN := ../shared/data/flickr8k_pretrain
 DATA_MIXED := ../shared/data/mixed_pretrain
+DATA_OTHER := ../shared/data/coco_val
 
 .PHONY: demo test test-slow test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
 
@@ -84,7 +86,8 @@ weights: $(VENV)/.ready
 	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --output index_store/weights/encoder
 	$(IMGSEARCH) train minors $(DATA_PRETRAIN) --output index_store/weights/minors --evaluate $(DATA)
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
-	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker
+	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker --short $(DATA_PRETRAIN):1:0.05 \
+	  --short $(DATA_MIXED):0.5:0.1 --measure $(DATA_OTHER)
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -31,8 +30,10 @@ def at_home(context: click.Context, parameter: click.Parameter, values: tuple[st
 
 
 def folder_here(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Return absolute paths."""
-    return tuple(os.path.abspath(value) for value in at_home(context, parameter, values))
+    """Return absolute paths, or addresses."""
+    from index_store.photos.file_system import absolute  # late: most commands name no folder
+
+    return tuple(absolute(value) for value in at_home(context, parameter, values))
 
 
 def day(_context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:

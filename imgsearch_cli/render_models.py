@@ -86,11 +86,12 @@ def render_encoder_report(report: EncoderReport) -> None:
 
 def render_photo_rule(report: PhotoRuleReport) -> None:
     """Write what training the rule for photos found: the study, then a table of thresholds for each set of photos."""
-    study = Table("model", "average precision", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, value in sorted(report.study.items(), key=lambda each: -each[1]):
-        study.add_row(f"{name} (kept)" if name == report.kept else name, f"{value:.4f}")
+    parts = list(next(iter(report.study.values())))
+    study = Table("average precision of", *parts, box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, found in report.study.items():
+        study.add_row(f"{name} (kept)" if name == report.kept else name, *(f"{found[part]:.4f}" for part in parts))
     stdout_console().print(study)
-    for name, measured in {f"validation: {report.trusted}": report.validation, **report.evaluation}.items():
+    for name, measured in report.evaluation.items():
         title = f"{name}; {measured.positives} of {measured.photos} show a child; average precision "
         write_line(f"{title}{measured.average_precision:.4f}, Brier score {measured.brier:.4f}")
         table = Table("threshold", "recall", "precision", "harmless withheld", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -99,7 +100,7 @@ def render_photo_rule(report: PhotoRuleReport) -> None:
                 f"{row.threshold:.2f}", f"{row.recall:.3f}", f"{row.precision:.3f}", f"{row.harmless_withheld:.3f}"
             )
         stdout_console().print(table)
-    say(f"wrote {report.version} for the encoder {report.encoder}")
+    say(f"wrote {report.version} for the encoder {report.encoder}; advised threshold {report.threshold:g}")
 
 
 def render_text_look(report: TextLookReport) -> None:
@@ -128,11 +129,23 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
         table.add_row(metric, f"{value:.4f}", beside)
     table.add_row("RMSE / constant", f"{report.rmse_ratio:.4f}", "1.0000")
     stdout_console().print(table)
+    if report.short:
+        stdout_console().print(_short_query_table(report))
     parts = f"{report.valid_pairs:,} pairs of {report.valid_photos:,} held-out photos; min score {report.min_score:.2f}"
     if report.absent_answered is not None and report.real_answered is not None:
         parts += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
     if not quiet:
         say(f"{parts}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s")
+
+
+def _short_query_table(report: TrainingReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("short queries")
+    for name in report.short:
+        table.add_column(printable(name), justify="right")
+    for metric in next(iter(report.short.values())):
+        table.add_row(metric, *(f"{measured[metric]:.4f}" for measured in report.short.values()))
+    return table
 
 
 def render_evaluation(report: EvaluationReport, output_format: str, *, by_query: bool, quiet: bool) -> None:

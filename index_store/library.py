@@ -23,6 +23,7 @@ from index_store.indexing.run import IndexOptions, Progress, apply_decisions, in
 from index_store.indexing.write import IndexModels
 from index_store.once import once
 from index_store.paths import is_url, lies_below, named_store, shown_place
+from index_store.photos import file_system
 from index_store.photos.hashing import hash_file
 from index_store.photos.places import Place, chosen_places
 from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
@@ -110,7 +111,7 @@ class Library:
             if report.encoded:
                 store.tune()
             store.choose()
-            if not places and not foreign and all(os.path.exists(place.path) for place in chosen):
+            if not places and not foreign and all(file_system.exists(place.path) for place in chosen):
                 _drop_superseded(store)
         withheld = set(_paths(store.withheld(policy.photo_threshold)))
         skipped = _without_names((*foreign, *report.skipped), hidden | withheld)
@@ -258,7 +259,7 @@ class Library:
         Raises:
             UsageError: nothing is at `new`, or nothing is indexed at or below `old`; nothing was changed.
         """
-        if not os.path.exists(new):
+        if not file_system.exists(new):
             raise UsageError(f"{new}: is not there; move the folder first; nothing was changed")
         with self._writing():
             store = self._open()
@@ -554,7 +555,7 @@ def _chosen_files(photos: Iterable[StoredPhoto], paths: Sequence[str]) -> dict[s
 def _refuse_other_contents(chosen: Mapping[str, Sequence[PhotoFile]], *, withhold: bool) -> None:
     for content, files in chosen.items():
         for path in sorted({file.image_id for file in files}):
-            if withhold and not os.path.lexists(path):
+            if withhold and not file_system.exists(path, follow_links=False):
                 continue
             try:
                 same = hash_file(path) == content

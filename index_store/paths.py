@@ -15,6 +15,7 @@ NO_HOME = os.path.join(os.sep, "nonexistent")
 
 _ACCESS = re.compile(r"^([a-z][a-z0-9+.-]*:/*).*@", re.IGNORECASE | re.DOTALL)
 _ACCESS_IN_TEXT = re.compile(r"(?<=://)[^\s/?#]*@")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _QUESTION = re.compile(r"[?#].*", re.DOTALL)
 
 
@@ -41,12 +42,17 @@ def named_store(store: str | os.PathLike[str] | None) -> str:
 
 def expanded(place: str) -> str:
     """Return a path in which a leading `~` is replaced by the home folder; the address of a server stays as it is."""
-    return place if is_url(place) else os.path.expanduser(place)
+    return place if is_address(place) else os.path.expanduser(place)
 
 
 def is_url(store: str) -> bool:
     """Return whether a store is a Chroma server, and not a folder."""
     return store.startswith(("http://", "https://"))
+
+
+def is_address(path: str) -> bool:
+    """Return whether a photo or a folder of photos lies in object storage, as s3://bucket/photos does."""
+    return _ADDRESS.match(path) is not None
 
 
 def shown_place(place: str) -> str:

@@ -41,14 +41,16 @@ def evaluate(
     policy_file: Path | None,
     no_policy: bool,
 ) -> None:
-    """Measure the reranker on the data in DATA, a folder in the layout of with_sense.
+    """Measure the reranker on the data in DATA, a folder in the layout of with_sense, or photos with captions.tsv.
 
     On judged pairs: errors, agreement with experts and crowd, calibration. On queries: how high the photo that each was
     written for is ranked, before and after reranking. All photos are ranked; what the policy withholds is counted, and
-    neither --by-query nor --write-run names it.
+    neither --by-query nor --write-run names it. With captions, short queries are made of them (words like "dog" or "red
+    shirt"): what is shown by default, what finds nothing, and how many things that no photo shows are answered.
 
     \b
     imgsearch evaluate ../shared/data/with_sense
+    imgsearch evaluate ../shared/data/coco_val
     imgsearch evaluate ../shared/data/with_sense --subset test --format jsonl --write-run run.txt
     """
     from imgsearch_cli.progress import progress_bar

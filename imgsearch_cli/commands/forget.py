@@ -23,15 +23,16 @@ def forget(context: click.Context, paths: tuple[str, ...], store: str | None, en
     imgsearch forget /mnt/old-archive
     """
     from index_store.library import Library
+    from index_store.photos.file_system import absolute, exists
     from index_store.photos.ignore import IGNORE_FILE
 
-    library, absolute = Library(store, encoder, wait=wait), [os.path.abspath(path) for path in paths]
-    dropped = library.forget(absolute)
+    library, named = Library(store, encoder, wait=wait), [absolute(path) for path in paths]
+    dropped = library.forget(named)
     library.give_space_back()
     if context.obj["quiet"]:
         return
     say(f"{dropped} {'photo' if dropped == 1 else 'photos'} forgotten")
-    for path, root in library.roots_above(list(filter(os.path.exists, absolute))):
+    for path, root in library.roots_above([path for path in named if exists(path)]):
         say(
             f"{path}: lies in {root}, so the next 'imgsearch index' takes its photos in again; "
             f"to keep them out, name it in {os.path.join(root, IGNORE_FILE)}"

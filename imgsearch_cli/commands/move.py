@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from imgsearch_cli.options import encoder_option, store_option, wait_option
@@ -25,7 +23,8 @@ def move(context: click.Context, old: str, new: str, store: str | None, encoder:
     imgsearch move ~/Pictures /mnt/photos
     """
     from index_store.library import Library
+    from index_store.photos.file_system import absolute
 
-    count = Library(store, encoder, wait=wait).move(os.path.abspath(old), os.path.abspath(new))
+    count = Library(store, encoder, wait=wait).move(absolute(old), absolute(new))
     if not context.obj["quiet"]:
         say(f"{count} {'photo' if count == 1 else 'photos'} followed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -111,9 +110,10 @@ def _decide(
     paths: tuple[str, ...], store: str | None, encoder: str | None, wait: bool, *, withheld: bool, reason: str
 ) -> None:
     from index_store.library import Library
+    from index_store.photos.file_system import absolute
 
     library = Library(store, encoder, wait=wait)
-    count = library.decide([os.path.abspath(path) for path in paths], withhold=withheld, reason=reason)
+    count = library.decide([absolute(path) for path in paths], withhold=withheld, reason=reason)
     say(f"{count} photos {'withheld' if withheld else 'allowed'} by hand")
 
 

@@ -51,6 +51,20 @@ _MODELS = ("auto", "constant", "isotonic", "linear", "ridge", "mapped", "noteboo
     show_default=True,
     help="The share of photos that is held out.",
 )
+@click.option(
+    "--short",
+    "short",
+    metavar="FOLDER[:WEIGHT[:HELD_OUT]]",
+    multiple=True,
+    help="Captioned photos to learn short queries from; HELD_OUT: the share that the encoder held out.  [default: 1]",
+)
+@click.option(
+    "--measure",
+    "measured",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Captioned photos to measure short queries on, and nothing else.",
+)
 @click.option("--report", type=click.Path(path_type=Path, file_okay=False), help="A folder for an HTML page and JSON.")
 @policy_option
 @no_policy_option
@@ -65,6 +79,8 @@ def reranker(
     model: str,
     split_seed: int,
     valid_fraction: float,
+    short: tuple[str, ...],
+    measured: tuple[Path, ...],
     report: Path | None,
     policy_file: Path | None,
     no_policy: bool,
@@ -77,15 +93,18 @@ def reranker(
     \b
     imgsearch train reranker ../shared/data/with_sense --output ./reranker
     imgsearch train reranker ../shared/data/with_sense --output ./ridge --model ridge --target majority
+    imgsearch train reranker ../shared/data/with_sense --output ./both --short ../shared/data/flickr8k_pretrain:1:0.05
     """
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_models import render_training
+    from index_store.training.data.captions import parse_data
     from index_store.training.reranker.train import TrainingOptions, train_reranker
 
     if no_policy:
         say("imgsearch: the compliance policy is off: nothing is left out of training")
+    folders = tuple(map(parse_data, short))
     options = TrainingOptions(
-        target, expert_weight, encoder, model, split_seed, valid_fraction, not no_policy, policy_file
+        target, expert_weight, encoder, model, split_seed, valid_fraction, not no_policy, policy_file, folders, measured
     )
     with progress_bar("photos", "photos", quiet=context.obj["quiet"]) as advance:
         found = train_reranker(data, output, options, progress=advance)

@@ -44,16 +44,31 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class PhotoModel:
-    """Networks whose mean logit is calibrated to a probability by Platt's sigmoid(slope * logit + offset)."""
+    """Networks whose mean logit is calibrated to a probability by Platt's sigmoid(slope * logit + offset).
+
+    With `person`, networks that tell whether a person is there, the others tell whether that person is a child, and the
+    logit is that of the product of both probabilities.
+    """
 
     networks: tuple[Network, ...]
     slope: float
     offset: float
+    person: tuple[Network, ...] = ()
+
+    def logits(self, embeddings: Floats) -> Floats:
+        """Return the logit before calibration for each row of shape (n, dimension), shape (n,)."""
+        logit: Floats = np.mean([network.logits(embeddings) for network in self.networks], axis=0)
+        if not self.person:
+            return logit
+        there: Floats = np.mean([network.logits(embeddings) for network in self.person], axis=0)
+        # 1 / (p * q) - 1 with p = sigmoid(a), q = sigmoid(b) is e^-a + e^-b + e^-(a + b)
+        both: Floats = -np.logaddexp(np.logaddexp(-logit, -there), -(logit + there))
+        return both
 
     def probabilities(self, embeddings: Floats) -> Floats:
         """Return the calibrated probability for each row of shape (n, dimension), shape (n,)."""
-        logit = np.mean([network.logits(embeddings) for network in self.networks], axis=0)
-        calibrated: Floats = (1 / (1 + np.exp(-np.clip(self.slope * logit + self.offset, -60, 60)))).astype(np.float32)
+        scaled = np.clip(self.slope * self.logits(embeddings) + self.offset, -60, 60)
+        calibrated: Floats = (1 / (1 + np.exp(-scaled))).astype(np.float32)
         return calibrated
 
 
@@ -128,8 +143,10 @@ def load_model(folder: Path) -> PhotoModel:
     path = folder / ARRAYS_FILE
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            networks = [_network(arrays, number) for number in range(int(arrays["networks"]))]
-            return PhotoModel(tuple(networks), float(arrays["slope"]), float(arrays["offset"]))
+            networks = tuple(_network(arrays, number) for number in range(int(arrays["networks"])))
+            persons = int(arrays["persons"]) if "persons" in arrays else 0
+            young, person = networks[: len(networks) - persons], networks[len(networks) - persons :]
+            return PhotoModel(young, float(arrays["slope"]), float(arrays["offset"]), person)
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: the photo rule's weights are missing; install imgsearch-cli again") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -146,8 +163,11 @@ def _network(arrays: Any, number: int) -> Network:
 
 def save_model(model: PhotoModel, folder: Path) -> None:
     """Write the model's arrays into `folder`, weights as float16 (which moves no probability by more than 0.002)."""
-    arrays: dict[str, Any] = {"networks": len(model.networks), "slope": model.slope, "offset": model.offset}
-    for number, network in enumerate(model.networks):
+    networks = (*model.networks, *model.person)
+    arrays: dict[str, Any] = {"networks": len(networks), "slope": model.slope, "offset": model.offset}
+    if model.person:
+        arrays["persons"] = len(model.person)
+    for number, network in enumerate(networks):
         arrays[f"layers_{number}"] = len(network.layers)
         for layer, (weights, bias) in enumerate(network.layers):
             arrays[f"weights_{number}_{layer}"] = weights.astype(np.float16)

@@ -47,8 +47,7 @@ def belongs_to(folder: Path) -> Any:
 
 def training_advice(kind: str, card: EncoderCard, named: str) -> str:
     """Return the command that makes a missing companion where it will be found."""
-    seen = " --unseen-share 1" if kind == PHOTO_RULE else ""
-    return f"imgsearch train {kind} DATA{seen} --encoder {named} --output {card.folder / kind}"
+    return f"imgsearch train {kind} DATA --encoder {named} --output {card.folder / kind}"
 
 
 def _card(encoder_name: str, named: str | None) -> EncoderCard | None:

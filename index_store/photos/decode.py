@@ -19,12 +19,15 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from index_store.errors import DecoderError, PhotoError, PhotoUnreadableError
+from index_store.errors import DecoderError, PhotoError, PhotoUnreadableError, os_reason
+from index_store.paths import is_address
+from index_store.photos.file_system import on_disk
+from index_store.photos.hashing import MAX_FILE_BYTES
 from index_store.records import MOST_FRAMES, EncodingJob, OpenedPhoto, PhotoFile, PhotoInput
 
 if TYPE_CHECKING:
@@ -72,7 +75,7 @@ def decode_ahead(
             opened: OpenedPhoto = own.decoder.decode(file.image_id, wanted)
         except PhotoError as error:
             return error
-        return opened
+        return _as_listed(opened, file) if is_address(file.image_id) else opened
 
     threads = ThreadPoolExecutor(workers, thread_name_prefix="decode", initializer=start_decoder)
     running: deque[tuple[EncodingJob, Future[OpenedPhoto | PhotoError]]] = deque()
@@ -93,6 +96,13 @@ def decode_ahead(
             decoder.close()  # one may have started its worker meanwhile
 
 
+def _as_listed(opened: OpenedPhoto, file: PhotoFile) -> OpenedPhoto | PhotoError:
+    """Return a photo that was copied from storage with the time of its listing, unless its size is another now."""
+    if opened.file.size_bytes != file.size_bytes:
+        return PhotoUnreadableError("changed while it was read; the next run takes it up")
+    return replace(opened, file=replace(opened.file, mtime_ns=file.mtime_ns))
+
+
 class Decoder:
     """One worker process, started when it is first needed and again after it broke down."""
 
@@ -110,6 +120,14 @@ class Decoder:
             PhotoError: the photo cannot be decoded, took too long, or broke the decoder.
             PhotoUnreadableError: the file cannot be read just now.
         """
+        try:
+            with on_disk(path, MAX_FILE_BYTES) as file:
+                opened = self._decode(file, wanted)
+        except OSError as error:
+            raise PhotoUnreadableError(os_reason(error)) from error
+        return opened if file == path else replace(opened, file=replace(opened.file, image_id=path))
+
+    def _decode(self, path: str, wanted: PhotoInput) -> OpenedPhoto:
         if self._closed:
             raise PhotoUnreadableError("was left for the next run")
         if self._worker is None:

@@ -14,6 +14,8 @@ from itertools import groupby
 from operator import attrgetter
 
 from index_store.errors import DataError, UsageError, os_reason
+from index_store.paths import is_address
+from index_store.photos import file_system
 from index_store.photos.hashing import MAX_FILE_BYTES, too_large
 from index_store.photos.ignore import IGNORE_FILE, Rules, is_rubbish
 from index_store.photos.pairing import belongs_to_a_photo, paired_raw
@@ -129,7 +131,7 @@ def find_photos(
     """
     options = options or FindOptions()
     found = Found()
-    if os.path.isdir(root):
+    if file_system.is_folder(root):
         if rules is None:
             rules = Rules().for_root(root, options.exclude)
         _Search(found, inner or {}, known).run(_Folder(root, rules, options))
@@ -152,6 +154,8 @@ def find_named(paths: Sequence[str], options: FindOptions, found: Found, known: 
 def identity(folder: str) -> Identity | None:
     """Return what tells a folder from all others, by whatever name it is reached; None where nothing does."""
     try:
+        if is_address(folder):
+            return file_system.identity(folder)
         status = os.stat(folder)
     except (OSError, ValueError):
         return None
@@ -213,8 +217,7 @@ class _Search:
         return _Folder(root.path, rules, options)
 
     def _list(self, folder: _Folder) -> None:
-        with os.scandir(folder.path) as scan:
-            entries = list(scan)
+        entries = file_system.scan(folder.path)
         rules, options, found = folder.rules, folder.options, self._found
         if any(entry.name == IGNORE_FILE for entry in entries):
             try:
@@ -232,7 +235,7 @@ class _Search:
             if excluded is None and (is_folder or dotted) and is_rubbish(name):
                 found.rubbish.update([name] if is_folder else [])
             elif not is_folder:
-                _consider(entry.path, found)
+                _consider(entry.path, found, entry)
             elif options.follow_symlinks or not entry.is_symlink():
                 self._waiting.append(_Folder(entry.path, rules, options))
         _pair(found, before, options, self._known)
@@ -242,7 +245,7 @@ class _Search:
         self._found.skipped.append(Skipped(folder, reason))
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str] | file_system.Entry) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
@@ -253,17 +256,21 @@ def _suffix(path: str) -> str:
     return path[path.rfind(".") :].lower() if "." in path else ""
 
 
-def _consider(path: str, found: Found) -> bool:
-    """Add a file to the photos that were found or report why not; False where it is no photo at all."""
+def _consider(path: str, found: Found, entry: os.DirEntry[str] | file_system.Entry | None = None) -> bool:
+    """Add a file to the photos that were found or report why not; False where it is no photo at all.
+
+    `entry` is what a listing said of it. Of objects only those count that are named like photos: to look into the
+    others would be a request for each at every run.
+    """
     suffix = _suffix(path)
     announced = suffix in PHOTO_SUFFIXES or suffix in RAW_SUFFIXES
     try:
-        status = os.stat(path)
+        status = entry.status if isinstance(entry, file_system.Entry) else file_system.status_of(path)
         if not stat.S_ISREG(status.st_mode):
             if announced:
                 found.skipped.append(Skipped(path, "is not a regular file"))
             return announced
-        if not (announced or _starts_like_a_photo(path)):
+        if not (announced or (not is_address(path) and _starts_like_a_photo(path))):
             unread = suffix in UNREAD_SUFFIXES
             found.formats.update([suffix] if unread else [])
             return unread
@@ -301,7 +308,7 @@ def _needs_the_extra(path: str) -> bool:
     if importlib.util.find_spec("rawpy") is not None:
         return False
     try:
-        return not _head(path).startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8"))
+        return is_address(path) or not _head(path).startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8"))
     except OSError:
         return False
 

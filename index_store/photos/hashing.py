@@ -6,7 +6,7 @@ import hashlib
 import os
 
 from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
-from index_store.user_text import open_regular
+from index_store.photos.file_system import open_regular
 
 MAX_FILE_BYTES = 1 << 30
 """Files above one GiB are refused unread."""

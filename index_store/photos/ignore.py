@@ -16,6 +16,7 @@ from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from index_store.errors import UsageError
+from index_store.photos import file_system
 from index_store.records import Skipped
 from index_store.user_text import read_user_text
 
@@ -92,7 +93,8 @@ class Rules:
         """
         path = os.path.join(folder, IGNORE_FILE)
         # names on the disk need not be UTF-8
-        text = read_user_text(path, most_bytes=MOST_IGNORE_BYTES, errors="surrogateescape")
+        with file_system.on_disk(path, MOST_IGNORE_BYTES) as file:
+            text = read_user_text(file, most_bytes=MOST_IGNORE_BYTES, errors="surrogateescape")
         parsed: list[GitIgnoreSpecPattern] = []
         room = MOST_PATTERNS - sum(len(patterns.spec) for patterns in self._of_files)
         for number, line in enumerate(text.splitlines(), start=1):
@@ -145,7 +147,7 @@ def _below_root(text: str, root: str) -> list[str]:
     """
     taken_in, body = ("!", text[1:]) if text.startswith("!") else ("", text)
     body = re.sub("/{2,}", "/", os.path.expanduser(body) if body.startswith("~/") else body)
-    for start in {root.rstrip(os.sep) + os.sep, os.path.realpath(root).rstrip(os.sep) + os.sep}:
+    for start in {root.rstrip(os.sep) + os.sep, file_system.real(root).rstrip(os.sep) + os.sep}:
         if start != os.sep and body.startswith(start):
             body = "/" + body[len(start) :]
     while body.startswith("./"):

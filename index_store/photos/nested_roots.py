@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from index_store.errors import DataError
+from index_store.photos import file_system
 from index_store.photos.ignore import IGNORE_FILE, Rules, is_rubbish
 from index_store.records import FindOptions
 
@@ -70,7 +71,7 @@ class NestedRoots:
                 standing, rules, options = Standing.TAKEN, rules.for_root(folder, find.exclude), find
             elif folder in self.finds and standing is Standing.UNREACHED:
                 standing = Standing.TAKEN
-            if os.path.lexists(os.path.join(folder, IGNORE_FILE)):
+            if file_system.exists(os.path.join(folder, IGNORE_FILE), follow_links=False):
                 try:
                     rules = rules.inside(folder, [])
                 except DataError:
@@ -82,7 +83,7 @@ class NestedRoots:
 def _judged(path: str, entry: Entry) -> Entry:
     if entry.standing is not Standing.TAKEN:
         return entry
-    name, is_folder = os.path.basename(path), os.path.isdir(path)
+    name, is_folder = os.path.basename(path), file_system.is_folder(path)
     excluded = entry.rules.decide(path, is_folder=is_folder)
     not_followed = is_folder and not entry.options.follow_symlinks and os.path.islink(path)
     if excluded:

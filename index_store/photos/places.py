@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from index_store.errors import UsageError
+from index_store.photos import file_system
 from index_store.photos.find import Identity, identity
 from index_store.records import FindOptions, IndexedRoot
 
@@ -39,8 +40,8 @@ def chosen_places(places: Sequence[Place], known: Sequence[IndexedRoot], store: 
     names = {root.path: root.name for root in known if root.name}
     chosen: dict[str, Place] = {}
     for place in places:
-        path = os.path.abspath(place.path)
-        if os.path.lexists(path):
+        path = file_system.absolute(place.path)
+        if file_system.exists(path, follow_links=False):
             path = recognised.known_path(path)
             recognised.add(path)
         name = place.name or names.get(path, "")
@@ -64,7 +65,7 @@ class KnownPlaces:
 
     def add(self, path: str) -> None:
         """Know a place by this path, unless it is known by another."""
-        if os.path.isdir(path):
+        if file_system.is_folder(path):
             here = self._identity(path)
             if here is not None:
                 self._folders.setdefault(here, path)
@@ -74,12 +75,12 @@ class KnownPlaces:
 
     def known_path(self, path: str) -> str:
         """Return the path of a place as it follows from the known one that it is or lies in, else `path` itself."""
-        folder, name = (path, "") if os.path.isdir(path) else os.path.split(path)
+        folder, name = (path, "") if file_system.is_folder(path) else os.path.split(path)
         parent = self._identity(folder)
         if name and parent is not None and (parent, name) in self._files:
             return self._files[parent, name]
         if folder not in self._real:
-            self._real[folder] = os.path.realpath(folder)
+            self._real[folder] = file_system.real(folder)
         real = above = self._real[folder]
         while True:
             here = self._identity(above)

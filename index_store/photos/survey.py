@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from index_store.errors import UsageError, os_reason
-from index_store.paths import is_there
+from index_store.photos import file_system
 from index_store.photos.find import Found
 from index_store.photos.nested_roots import Standing
 from index_store.photos.path_sets import Paths, SortedPaths
@@ -93,7 +93,7 @@ class _Outcome:
         """Return the known roots that need not be remembered any more, since a root that was named now holds them."""
         swallowed = set(self.walk.dropped)
         named = [target.place for target in self.walk.targets if target.own and not target.place.known]
-        folders = Paths(place.path for place in named if os.path.isdir(place.path))
+        folders = Paths(place.path for place in named if file_system.is_folder(place.path))
         own = {place.path: place for place in named}
         for root in self.walk.known:
             above = folders.nearest(os.path.dirname(root.path))
@@ -148,7 +148,7 @@ class _Outcome:
         for target in self.walk.targets:
             place = target.place
             silent = not (present.count(place.path) or lost.count(place.path) or explained.count(place.path))
-            if silent and not place.known and place.path not in problems and os.path.isdir(place.path):
+            if silent and not place.known and place.path not in problems and file_system.is_folder(place.path):
                 problems[place.path] = f"no photos found {_FORMATS}"
         self.walk.problems = problems
         named = [place.path for place in self.walk.places if not place.known]
@@ -184,7 +184,7 @@ def _refuse_missing(paths: Sequence[str]) -> None:
     missing = []
     for path in paths:
         try:
-            if not is_there(path, follow_links=False):
+            if not file_system.is_there(path, follow_links=False):
                 missing.append(path)
         except OSError as error:
             raise UsageError(f"{path}: {os_reason(error)}; nothing was indexed") from error

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from index_store.paths import is_address
+from index_store.photos import file_system
 from index_store.photos.path_sets import Paths, SortedPaths
 from index_store.records import PhotoFile, Skipped
 
@@ -86,14 +88,14 @@ def _emptied(lost: Sequence[str], found: SortedPaths, roots: Paths, kept: set[st
     groups: dict[str, list[str]] = {}
     mounts = set[str]()
     for path in lost:
-        if path in kept or os.path.lexists(path):
+        if path in kept or file_system.exists(path, follow_links=False):
             continue
         parent = os.path.dirname(path)
         if parent not in chains:
             chains[parent] = _empty_chain(parent, found, roots)
         if chain := chains[parent]:
             groups.setdefault(chain[-1], []).append(path)
-            if any(os.path.ismount(folder) for folder in chain):
+            if any(not is_address(folder) and os.path.ismount(folder) for folder in chain):
                 mounts.add(chain[-1])
     return {folder: paths for folder, paths in groups.items() if len(paths) > MANY or folder in mounts}
 
@@ -101,7 +103,7 @@ def _emptied(lost: Sequence[str], found: SortedPaths, roots: Paths, kept: set[st
 def _empty_chain(folder: str, found: SortedPaths, roots: Paths) -> list[str]:
     """Return the folders, from the first that is there upwards and below the root, that hold no photo."""
     root = roots.nearest(folder)
-    while not os.path.isdir(folder):
+    while not file_system.is_folder(folder):
         if folder in {root, os.path.dirname(folder)}:
             return []
         folder = os.path.dirname(folder)

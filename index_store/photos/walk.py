@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from index_store.errors import UsageError, os_reason
-from index_store.paths import is_there
+from index_store.paths import is_address
+from index_store.photos import file_system
 from index_store.photos.find import Found, Identity, InnerRoot, find_named, find_photos, identity
 from index_store.photos.ignore import is_rubbish
 from index_store.photos.nested_roots import Entry, NestedRoots, Standing
@@ -52,10 +53,11 @@ class Walk:
     def choose(self) -> None:
         """Decide for each place whether it is a root of its own, a part of one, or passed over."""
         self.nesting = NestedRoots({root.path: _own_options(root.find, root.name) for root in self.known})
-        shared = os.path.commonpath([os.path.dirname(place.path) for place in self.places]) if self.places else ""
+        folders = [os.path.dirname(place.path) for place in self.places if not is_address(place.path)]
+        shared = os.path.commonpath(folders) if folders else ""
         for place in sorted(self.places, key=lambda place: len(place.path)):
             try:
-                if not is_there(place.path):
+                if not file_system.is_there(place.path):
                     self._miss(place)
                     continue
                 entry = self.nesting.entry(place.path)
@@ -96,8 +98,8 @@ class Walk:
 
     def _rubbish(self, path: str, shared: str) -> str | None:
         """Return the folder of trash or thumbnails that a shell or `find` has named along with the rest."""
-        below = path if os.path.isdir(path) else os.path.dirname(path)
-        names = below[len(shared) :].split(os.sep)
+        below = path if file_system.is_folder(path) else os.path.dirname(path)
+        names = below[0 if is_address(path) else len(shared) :].split(os.sep)
         return next((name for name in names if is_rubbish(name)), None) if path not in self.nesting.finds else None
 
     def _excluded(self, place: Place, above: str) -> None:
@@ -119,7 +121,7 @@ class Walk:
         folder = os.path.dirname(place.path)
         if not place.known:  # a broken link
             self.problems[place.path] = "is a link to nothing"
-        elif place.path in self.stored and os.path.isdir(folder):
+        elif place.path in self.stored and file_system.is_folder(folder):
             self.gone_roots.add(place.path)
         else:
             self.kept.add(place.path)
@@ -134,7 +136,7 @@ class Walk:
             if path in self.found.reached:
                 continue
             options = self.nesting.finds.get(path) or (target.place.find if target.own else target.entry.options)
-            if not os.path.isdir(path):
+            if not file_system.is_folder(path):
                 files.setdefault((os.path.dirname(path), options), []).append(path)
                 continue
             try:
@@ -153,7 +155,7 @@ class Walk:
     def _inner_roots(self) -> dict[Identity, InnerRoot]:
         inner: dict[Identity, InnerRoot] = {}
         for path, find in self.nesting.finds.items():
-            if os.path.isdir(path) and (here := identity(path)) is not None:
+            if file_system.is_folder(path) and (here := identity(path)) is not None:
                 inner.setdefault(here, InnerRoot(path, find))
         return inner
 

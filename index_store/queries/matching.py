@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from index_store.paths import is_there, lies_below
+from index_store.paths import is_address, is_there, lies_below
 from index_store.question import Filters
 from index_store.records import Candidate, Match, StoredPhoto
 
@@ -42,7 +42,7 @@ def match_of(rank: int, score: float, candidate: Candidate, photo: StoredPhoto |
 def may_be_there(path: str) -> bool:
     """Return whether a file is there, or a folder above it may not be entered, so that nobody knows."""
     try:
-        return is_there(path, follow_links=False)
+        return is_address(path) or is_there(path, follow_links=False)  # nobody asks a bucket for each row
     except OSError:
         return True
 

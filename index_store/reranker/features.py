@@ -27,6 +27,7 @@ HUB_SHARE = 0.5
 
 TEXT_COLUMNS = ("learned text bias", "photo nearness 20", "photo nearness 60", "photo mean", "photo spread")
 MATCHING_COLUMNS = ("cosine beyond nearness", "learned match", *TEXT_COLUMNS)
+SHORT_COLUMNS = ("cosine", "learned match", *TEXT_COLUMNS)
 
 
 def normalised(rows: Rows) -> Rows:
@@ -86,6 +87,26 @@ def one_text_matching(text: NDArray[np.float32], photos: Rows, arrays: Arrays) -
     match = (photos - arrays["photo_mean"]) @ _towards_photos(text[None], arrays)[0]
     of_text = np.repeat(_text_columns(text[None], arrays), len(photos), axis=0)
     return _columns(photos @ text, match, _nearness(photos, arrays), of_text)
+
+
+def short_matching(texts: Rows, photos: Rows, arrays: Arrays) -> Rows:
+    """Return what the model for short queries looks at, columns `SHORT_COLUMNS`; both inputs are unit rows.
+
+    Pairs of rows, or one text, shape (1, dimension), with many photos. Nearness to captions is left out: it says
+    nothing here. The bank is another one, with photos of several kinds.
+    """
+    texts = without_wording(texts, arrays["wording"])
+    to_photos = _towards_photos(texts, arrays)
+    cosines = np.einsum("ij,ij->i", texts, photos) if len(texts) > 1 else photos @ texts[0]
+    centred = photos - arrays["photo_mean"]
+    match = np.einsum("ij,ij->i", to_photos, centred) if len(texts) > 1 else centred @ to_photos[0]
+    of_texts = np.broadcast_to(_text_columns(texts, arrays), (len(photos), len(TEXT_COLUMNS)))
+    return np.column_stack([cosines, match, of_texts]).astype(np.float32)
+
+
+def without_wording(texts: Rows, directions: Rows) -> Rows:
+    """Return unit rows without what only tells how a thing is worded: "a dog" or "dogs"; `directions` are unit rows."""
+    return normalised(np.asarray(texts - (texts @ directions.T) @ directions, dtype=np.float32))
 
 
 def _columns(cosines: Rows, match: Rows, nearness: Rows, of_texts: Rows) -> Rows:

@@ -20,6 +20,7 @@ import numpy as np
 from index_store.errors import WeightsError
 from index_store.reranker.features import JOININGS, one_text_matching
 from index_store.reranker.predictors import Curve, SavedPredictor, predictor_arrays, predictor_from_arrays
+from index_store.reranker.short_queries import ShortQueryModel, short_query_model
 from index_store.user_text import read_json
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ _REPAIR = "reinstall imgsearch-cli, or train one with `imgsearch train reranker`
 class Reranker:
     """A trained regressor with its calibration; immutable and safe to share.
 
-    `min_score` is the score below which a photo is no match; `card` is what `card.json` says about it all.
+    `min_score` is the score below which a photo is no match; `card` is what `card.json` says about it all. `short`
+    scores queries of a few words, where there is one; between the two kinds a score is a mean of both.
     """
 
     joining: str
@@ -51,6 +53,7 @@ class Reranker:
     version: str
     min_score: float
     card: Mapping[str, Any]
+    short: ShortQueryModel | None = None
 
     def score(self, query_embedding: NDArray[np.float32], photo_embeddings: Rows) -> NDArray[np.float32]:
         """Return the calibrated score in [0, 1] of each photo, shape (n,); both inputs are unit rows of the encoder.
@@ -61,6 +64,18 @@ class Reranker:
         self._check_dimension(query_embedding.shape[-1], photo_embeddings.shape[-1])
         if len(photo_embeddings) == 0:
             return np.zeros(0, dtype=np.float32)
+        if self.short is None:
+            return self._score_sentence(query_embedding, photo_embeddings)
+        share = float(self.short.share(query_embedding[None])[0])
+        if share == 0.0:
+            return self._score_sentence(query_embedding, photo_embeddings)
+        short = self.short.score(query_embedding[None], photo_embeddings)
+        if share == 1.0:
+            return short
+        sentence = self._score_sentence(query_embedding, photo_embeddings)
+        return np.asarray(share * short + (1 - share) * sentence, dtype=np.float32)
+
+    def _score_sentence(self, query_embedding: NDArray[np.float32], photo_embeddings: Rows) -> NDArray[np.float32]:
         if self.joining == "matching":
             features = one_text_matching(query_embedding, photo_embeddings, self.learned)
         else:
@@ -72,7 +87,11 @@ class Reranker:
         """Return the score of each pair of rows, shape (n,); the same as `score`, pair by pair."""
         self._check_dimension(query_embeddings.shape[-1], photo_embeddings.shape[-1])
         features = JOININGS[self.joining](query_embeddings, photo_embeddings, self.learned)
-        return self.calibration.at(self.predictor.predict(features))
+        scores = self.calibration.at(self.predictor.predict(features))
+        if self.short is None or len(scores) == 0:
+            return scores
+        share = self.short.share(query_embeddings)
+        return np.asarray(share * self.short.score(query_embeddings, photo_embeddings) + (1 - share) * scores)
 
     def _check_dimension(self, *lengths: int) -> None:
         for length in lengths:
@@ -170,13 +189,16 @@ def _reranker(card: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Reran
         version=str(card["version"]),
         min_score=float(card["min_score"]),
         card=card,
+        short=short_query_model(part("short.")) if "short.learned.gate" in arrays else None,
     )
 
 
 def _packed(reranker: Reranker) -> dict[str, NDArray[Any]]:
     """Return all arrays by name; what was learned for joining is kept in half precision, which is exact enough."""
-    arrays: dict[str, NDArray[Any]] = {}
-    arrays |= {f"learned.{name}": array.astype(np.float16) for name, array in reranker.learned.items()}
+    arrays: dict[str, NDArray[Any]] = {f"learned.{name}": array for name, array in reranker.learned.items()}
+    if reranker.short is not None:
+        arrays |= {f"short.{name}": array for name, array in reranker.short.arrays().items()}
+    arrays = {name: array.astype(np.float16) if "learned." in name else array for name, array in arrays.items()}
     arrays |= {f"predictor.{name}": array for name, array in predictor_arrays(reranker.predictor).items()}
     arrays |= {f"calibration.{name}": array for name, array in predictor_arrays(reranker.calibration).items()}
     return arrays

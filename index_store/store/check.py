@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
-from index_store.paths import is_there, lies_below
+from index_store.paths import is_address, is_there, lies_below
 from index_store.photos.hashing import hash_file
 from index_store.records import PhotoFile, StoredPhoto
 from index_store.store.database import DAMAGED_ADVICE, compact, integrity_problems
@@ -179,7 +179,7 @@ def _absent(path: str, roots: Sequence[str]) -> str | None:
 
     A file that no root holds is worth as much; the folder that it lay in stands for its root.
     """
-    if is_there(path, follow_links=False):
+    if is_address(path) or is_there(path, follow_links=False):
         return None
     above = [root for root in roots if lies_below(path, root)]
     return None if any(map(is_there, above)) else next(iter(above), os.path.dirname(path))
@@ -188,7 +188,9 @@ def _absent(path: str, roots: Sequence[str]) -> str | None:
 def _file_problem(file: PhotoFile, *, deep: bool) -> tuple[str, bool]:
     """Return what is wrong with a file, "" for nothing, and whether it no longer belongs to its row."""
     path = file.image_id
-    if not is_there(path, follow_links=False):
+    if is_address(path) and not deep:
+        return "", False  # to ask for each object takes as long as a refresh, which asks for thousands at once
+    if not is_address(path) and not is_there(path, follow_links=False):
         return "the file is gone", True
     try:
         same = not deep or hash_file(path) == file.content_hash

@@ -20,6 +20,7 @@ from index_store.errors import DataError, PolicyError, UsageError, WeightsError
 from index_store.queries.ask import DEFAULT_POOL, rank
 from index_store.records import Candidate
 from index_store.reranker.reranking import Reranker, load_reranker, read_reranker
+from index_store.training.data.captions import CAPTIONS_FILE
 from index_store.training.data.judgements import Judgements, TestQuery, photo_of, read_judgements, require_queries
 from index_store.training.data.metrics import RankingMetrics, mean_ranking, measure_ranking
 from index_store.training.data.pairs import Vectors, make_pairs
@@ -27,8 +28,8 @@ from index_store.training.data.targets import make_examples
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 from index_store.training.data.withholding import withheld_photos, withheld_texts
 from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
+from index_store.training.reranker.card import photo_print
 from index_store.training.reranker.min_score import GALLERY_SIZE, best_scores, good_answers
-from index_store.training.reranker.train import photo_print
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,7 +121,7 @@ def evaluate(
     *,
     withhold: bool = True,
 ) -> EvaluationReport:
-    """Measure the reranker in `model`, by default the shipped one, on the data in `folder`.
+    """Measure the reranker in `model`, by default the shipped one, on the data in `folder`: judged, or with captions.
 
     All photos and queries are measured. `withhold` leaves those out of `queries` and `run` that the policy withholds.
 
@@ -133,6 +134,10 @@ def evaluate(
         raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
     if subset is not None and subset not in SUBSETS:
         raise UsageError(f"no subset is called {subset!r}; there are {', '.join(SUBSETS)}")
+    if (folder / CAPTIONS_FILE).is_file() and subset is None:
+        from index_store.training.evaluate.captioned import evaluate_captions  # which imports this module
+
+        return evaluate_captions(folder, model, encoder, cache, progress, policy_file, withhold=withhold)
     judgements = read_judgements(folder)
     reranker = open_reranker(model, encoder)
     report = EvaluationReport(reranker.version, reranker.encoder)

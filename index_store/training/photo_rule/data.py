@@ -12,7 +12,7 @@ import numpy as np
 
 from index_store.encoders.cards import CARD_FILE
 from index_store.encoders.registry import EncoderCard, encoder_card
-from index_store.training.data.captions import CaptionedPhoto, read_captions
+from index_store.training.data.captions import CaptionedPhoto, DataFolder, held_out, read_captions
 from index_store.training.data.judgements import photo_of, read_judgements
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 
@@ -26,12 +26,18 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class LearningData:
-    """Captioned photos with one embedding each; `unseen_share` of them, by `held_out`, the encoder never saw."""
+    """Captioned photos with one embedding each.
+
+    `kept_out` of them are never learned from, and neither rule nor encoder saw them. `home`: the first folder, whose
+    captions are good enough to measure by. `weights`: how much each photo counts, by its folder.
+    """
 
     photos: list[CaptionedPhoto]
     embeddings: Floats
     encoder: str
-    unseen_share: float
+    kept_out: NDArray[np.bool_]
+    home: NDArray[np.bool_]
+    weights: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +49,31 @@ class JudgedPhotos:
     embeddings: Floats
 
 
-def gather(
-    data: Path, encoder: str | None = None, unseen_share: float | None = None, progress: Progress | None = None
-) -> LearningData:
-    """Return the photos of a folder with `captions.tsv`, embedded (from a cache on disk where that was done before).
+def gather(folders: Sequence[DataFolder], encoder: str | None = None, progress: Progress | None = None) -> LearningData:
+    """Return the photos of folders with `captions.tsv`, embedded (from a cache on disk where that was done before).
 
-    `unseen_share` is by default what the encoder's card says.
+    What a folder holds out is kept out; by default the share that the encoder's card says. The first folder is home.
 
     Raises:
         DataError: the captions or photos cannot be used.
         EncoderError, WeightsError: there is no such encoder, or it is damaged.
     """
     card = encoder_card(encoder)
-    photos = read_captions(data)
-    rows = _embed(encoder, [photo.path for photo in photos], progress)
-    return LearningData(photos, rows, card.name, _unseen_share(card) if unseen_share is None else unseen_share)
+    photos: list[CaptionedPhoto] = []
+    rows: list[Floats] = []
+    kept_out: list[bool] = []
+    home: list[bool] = []
+    weights: list[float] = []
+    for number, each in enumerate(folders):
+        found = read_captions(each.folder)
+        share = _unseen_share(card) if each.held_out is None else each.held_out
+        photos += found
+        rows.append(_embed(encoder, [photo.path for photo in found], progress))
+        kept_out += [held_out(photo.image, share) for photo in found]
+        home += [number == 0] * len(found)
+        weights += [each.weight] * len(found)
+    counts = np.array(weights, np.float32)
+    return LearningData(photos, np.concatenate(rows), card.name, np.array(kept_out), np.array(home), counts)
 
 
 def gather_judged(

@@ -30,8 +30,8 @@ class NetworkFit:
     decay: float = 0.1
 
 
-def fit_network(rows: Floats, targets: Floats, fit: NetworkFit, seed: int) -> Network:
-    """Return a network for rows of shape (n, dimension) and targets in [0, 1] of shape (n,).
+def fit_network(rows: Floats, targets: Floats, fit: NetworkFit, seed: int, weights: Floats | None = None) -> Network:
+    """Return a network for rows of shape (n, dimension) and targets in [0, 1] of shape (n,), which count by `weights`.
 
     Rows are standardized first; mean and deviation are folded into the first layer. The same seed gives the same
     network.
@@ -41,17 +41,19 @@ def fit_network(rows: Floats, targets: Floats, fit: NetworkFit, seed: int) -> Ne
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # batches are small: threads would wait for one another
     try:
-        hidden, output = _fitted(standard, torch.from_numpy(targets.astype(np.float32)), fit, seed)
+        counts = np.ones(len(rows), np.float32) if weights is None else weights.astype(np.float32)
+        told = torch.from_numpy(targets.astype(np.float32)), torch.from_numpy(counts)
+        hidden, output = _fitted(standard, *told, fit, seed)
     finally:
         torch.set_num_threads(threads)
-    (weights, bias), (out_weights, out_bias) = (
+    (first, bias), (out_weights, out_bias) = (
         (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy()) for layer in (hidden, output)
     )
-    weights = (weights / deviation[:, None]).astype(np.float32)
-    return Network(((weights, bias - mean @ weights), (out_weights, out_bias)))
+    first = (first / deviation[:, None]).astype(np.float32)
+    return Network(((first, bias - mean @ first), (out_weights, out_bias)))
 
 
-def _fitted(rows: Tensor, targets: Tensor, fit: NetworkFit, seed: int) -> tuple[nn.Linear, nn.Linear]:
+def _fitted(rows: Tensor, targets: Tensor, counts: Tensor, fit: NetworkFit, seed: int) -> tuple[nn.Linear, nn.Linear]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         hidden, output = nn.Linear(rows.shape[1], fit.hidden), nn.Linear(fit.hidden, 1)
@@ -61,7 +63,9 @@ def _fitted(rows: Tensor, targets: Tensor, fit: NetworkFit, seed: int) -> tuple[
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, fit.rate, total_steps=steps + 1, cycle_momentum=False)
         for _ in range(fit.epochs):
             for batch in torch.split(torch.randperm(len(rows)), fit.batch):
-                loss = nn.functional.binary_cross_entropy_with_logits(network(rows[batch])[:, 0], targets[batch])
+                loss = nn.functional.binary_cross_entropy_with_logits(
+                    network(rows[batch])[:, 0], targets[batch], weight=counts[batch]
+                )
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()

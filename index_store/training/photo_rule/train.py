@@ -1,16 +1,16 @@
-"""Train the rule for photos: labels from captions, embeddings from the shipped encoder, a study, the best model saved.
+"""Train the rule for photos: labels from captions and by eye, embeddings from an encoder, a study, one model saved.
 
-Needs the `train` extra (scikit-learn). A photo counts as showing a child where at least two of five captions speak of
-one, as judged by the rule for texts. Everything is measured on photos that neither the model nor, where it held some
-out, the encoder was fitted to: an encoder knows the captions of its own training photos, so those look too easy.
+Needs the `train` extra (scikit-learn). Every figure is of photos that the model was not fitted to: a part that is kept
+out altogether, photos that somebody looked at, each judged by a model that did not see it, and sets that only measure.
+An encoder knows the captions of its own training photos, so at home the part that it did not see counts alone.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,20 +21,26 @@ from index_store.compliance.photo_rule import (
     CARD_FILE,
     PhotoModel,
     load_model,
-    recall_and_precision,
     save_model,
 )
-from index_store.compliance.policy import load_policy
-from index_store.compliance.texts import TextRule
 from index_store.errors import DataError, MissingExtraError
-from index_store.training.data.captions import held_out
-from index_store.training.photo_rule.candidates import CANDIDATES, Labels
+from index_store.training.photo_rule.candidates import CANDIDATES, WORTH
 from index_store.training.photo_rule.data import JudgedPhotos, LearningData
+from index_store.training.photo_rule.labels import Labels, Trust, caption_shares
+from index_store.training.photo_rule.trials import (
+    HOME,
+    LEARNED,
+    SEEN,
+    SURE,
+    Measured,
+    MeasuredSet,
+    Progress,
+    Trials,
+    measure,
+)
 
 try:
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import average_precision_score, roc_auc_score
-    from sklearn.model_selection import StratifiedKFold
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 except ImportError as error:
     raise MissingExtraError("training the photo rule needs scikit-learn; pip install 'imgsearch-cli[train]'") from error
@@ -45,133 +51,86 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Truth = NDArray[np.bool_]
 
-Progress = Callable[[int, int], None]
-THRESHOLDS = tuple(percent / 100 for percent in (*range(5, 17), 18, 20, 25, 30, 40, 50, 70))
-
 
 @dataclass(frozen=True, slots=True)
 class PhotoRuleTraining:
     """Everything that decides how a photo rule comes out; saved in its card.
 
-    `positive_share`: of a photo's captions, how many must speak of a child for it to count; two of five.
+    `positive_share`: of a photo's captions, how many must speak of a child for it to count; two of five. The advised
+    threshold is the highest with which `home_recall` and `seen_recall` of the photos that show a child are withheld.
     """
 
     positive_share: float = 0.4
+    trust: Trust = field(default_factory=Trust)
+    home_recall: float = 0.9
+    seen_recall: float = 0.85
     folds: int = 5
     seed: int = 0
     candidates: tuple[str, ...] = tuple(CANDIDATES)
 
 
 @dataclass(frozen=True, slots=True)
-class ThresholdRow:
-    """What a threshold does: `harmless_withheld` is the share of photos without a child that would be withheld."""
-
-    threshold: float
-    recall: float
-    precision: float
-    harmless_withheld: float
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """How well probabilities fit the truth on `photos` photos, `positives` of which show a child."""
-
-    photos: int
-    positives: int
-    average_precision: float
-    auc: float
-    brier: float
-    rows: tuple[ThresholdRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class PhotoRuleReport:
-    """What training found: average precision of each candidate, the one kept, and its figures."""
+    """What training found: average precision of each candidate on each set, the one kept, its threshold and figures."""
 
     version: str
     encoder: str
     kept: str
-    study: Mapping[str, float]
-    validation: Measured
-    trusted: str
-    evaluation: Mapping[str, Measured] = field(default_factory=dict)
+    study: Mapping[str, Mapping[str, float]]
+    threshold: float
+    evaluation: Mapping[str, Measured]
 
 
 def train_photo_rule(
     data: LearningData,
+    labels: Labels,
     output: Path,
+    measured: Sequence[MeasuredSet] = (),
     judged: Mapping[str, JudgedPhotos] | None = None,
     config: PhotoRuleTraining | None = None,
     progress: Progress = lambda done, total: None,
-    twin: LearningData | None = None,
 ) -> PhotoRuleReport:
-    """Study the candidates, keep the best that can be shipped, calibrate and save it in `output`.
+    """Study the candidates, keep the simplest that is as good as any, calibrate and save it in `output`.
 
-    `judged` photos are reported on, one set at a time and all together; nothing is chosen by them. `twin`: the same
-    photos by an encoder that was trained likewise but held some out; study and calibration then take place on it.
+    `measured` and `judged` photos are reported on; nothing is chosen by them.
 
     Raises:
         DataError: there are too few photos with, or without, children.
     """
-    config, studied = config or PhotoRuleTraining(), twin or data
-    shares = caption_shares([photo.captions for photo in data.photos])
-    labels, trusted = Labels(shares, shares >= config.positive_share), _trusted(studied)
-    truth = labels.truth[trusted]
-    if min(int(truth.sum()), int((~truth).sum())) < config.folds:
-        raise DataError(f"too few photos with and without children to train on: {truth.sum()} of {len(truth)} show one")
-    with threadpool_limits(
-        1
-    ):  # small matrices: on a busy machine several threads wait for each other, ten times as long
-        study, logits = _study(studied.embeddings, labels, trusted, config, progress)
-    shippable = {name: layers for name in study if (layers := CANDIDATES[name].layers)}
-    kept = max(shippable, key=study.__getitem__)
-    slope, offset = _calibrate(logits[kept][trusted], truth)
+    config = config or PhotoRuleTraining()
+    child, learned = labels.truth, ~data.kept_out
+    if min(int(child[learned].sum()), int((~child[learned]).sum())) < config.folds:
+        raise DataError(f"too few photos with and without children to train on: {child.sum()} of {len(child)} show one")
+    counted = data.weights
+    labels = replace(labels, child_weight=labels.child_weight * counted, person_weight=labels.person_weight * counted)
+    trials = Trials(data, labels, measured, config.candidates, config.folds, config.seed)
+    with threadpool_limits(1):  # small matrices: on a busy machine several threads wait for each other
+        logits = {name: trials.logits(name, progress) for name in config.candidates}
+        study = {name: trials.average_precisions(found) for name, found in logits.items()}
+        kept = simplest(study)
+        model = CANDIDATES[kept].model(data.embeddings[learned], labels[learned], config.seed)
+    slope, offset = _calibrate(*trials.trusted(logits[kept]))
     output.mkdir(parents=True, exist_ok=True)
-    save_model(PhotoModel(shippable[kept](data.embeddings, labels, config.seed), slope, offset), output)
+    save_model(replace(model, slope=slope, offset=offset), output)
+    figures = trials.figures({name: _sigmoid(slope * each + offset) for name, each in logits[kept].items()})
     report = PhotoRuleReport(
         version=f"minors-{zlib.crc32((output / ARRAYS_FILE).read_bytes()):08x}",
         encoder=data.encoder,
         kept=kept,
         study=study,
-        validation=measure(_sigmoid(slope * logits[kept][trusted] + offset), truth),
-        trusted=_described(studied, int(trusted.sum())),
-        evaluation=_evaluate(load_model(output), judged or {}, config),
+        threshold=trials.threshold(
+            _sigmoid(slope * logits[kept][LEARNED] + offset), {HOME: config.home_recall, SEEN: config.seen_recall}
+        ),
+        evaluation=figures | _evaluate(load_model(output), judged or {}, config),
     )
-    _save_card(report, config, len(labels.truth), int(labels.truth.sum()), output)
+    _save_card(report, config, data, labels, output)
     return report
 
 
-def caption_shares(captions: Sequence[Sequence[str]]) -> Floats:
-    """Return for each photo the share of its captions that speak of a child by the shipped policy, shape (n,)."""
-    rule = TextRule(load_policy())
-    return np.array([np.mean([rule.check(text).withheld for text in texts]) for texts in captions], np.float32)
-
-
-def measure(probabilities: Floats, truth: Truth) -> Measured:
-    """Return how well probabilities fit the truth, with a row for each threshold."""
-    rows = []
-    for threshold in THRESHOLDS:
-        recall, precision = recall_and_precision(probabilities, truth, threshold)
-        harmless = float(np.mean(probabilities[~truth] >= threshold))
-        rows.append(ThresholdRow(threshold, round(recall, 4), round(precision, 4), round(harmless, 4)))
-    return Measured(
-        photos=len(truth),
-        positives=int(truth.sum()),
-        average_precision=round(float(average_precision_score(truth, probabilities)), 4),
-        auc=round(float(roc_auc_score(truth, probabilities)), 4),
-        brier=round(float(np.mean((probabilities - truth) ** 2)), 4),
-        rows=tuple(rows),
-    )
-
-
-def _trusted(data: LearningData) -> Truth:
-    """Tell which photos to measure on: those that the encoder never saw, or all where it saw all."""
-    return np.array([not data.unseen_share or held_out(photo.image, data.unseen_share) for photo in data.photos])
-
-
-def _described(studied: LearningData, photos: int) -> str:
-    seen = "unseen by" if studied.unseen_share else "all of them seen, so too optimistic, by"
-    return f"{photos} photos, out of fold, {seen} the encoder {studied.encoder}"
+def simplest(study: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the first candidate whose mean over home and looked at is not worse than the best by `WORTH`."""
+    means = {name: np.mean([value for part, value in found.items() if part in SURE]) for name, found in study.items()}
+    return next(name for name, mean in means.items() if mean >= max(means.values()) - WORTH)
 
 
 def _evaluate(model: PhotoModel, judged: Mapping[str, JudgedPhotos], config: PhotoRuleTraining) -> dict[str, Measured]:
@@ -185,24 +144,6 @@ def _evaluate(model: PhotoModel, judged: Mapping[str, JudgedPhotos], config: Pho
     return {name: measure(probabilities, truth) for name, (probabilities, truth) in parts.items()}
 
 
-def _study(
-    embeddings: Floats, labels: Labels, trusted: Truth, config: PhotoRuleTraining, progress: Progress
-) -> tuple[dict[str, float], dict[str, Floats]]:
-    """Return average precision and out-of-fold logits of each candidate."""
-    splitter = StratifiedKFold(config.folds, shuffle=True, random_state=config.seed)
-    folds = list(splitter.split(embeddings, labels.truth))
-    study: dict[str, float] = {}
-    logits: dict[str, Floats] = {}
-    for name in config.candidates:
-        scores = np.zeros(len(labels.truth), np.float32)
-        for fit, judge in folds:
-            progress(len(study) * len(folds), len(config.candidates) * len(folds))
-            scores[judge] = CANDIDATES[name].scores(embeddings[fit], labels[fit], embeddings[judge], config.seed)
-        logits[name] = scores
-        study[name] = round(float(average_precision_score(labels.truth[trusted], scores[trusted])), 4)
-    return study, logits
-
-
 def _calibrate(logits: Floats, truth: Truth) -> tuple[float, float]:
     """Return slope and offset of Platt's sigmoid; two numbers, so out-of-fold logits serve without another split."""
     fitted = LogisticRegression(C=1e6).fit(logits[:, None], truth)
@@ -214,17 +155,24 @@ def _sigmoid(logits: Floats) -> Floats:
     return values
 
 
-def _save_card(report: PhotoRuleReport, config: PhotoRuleTraining, photos: int, positives: int, output: Path) -> None:
+def _save_card(
+    report: PhotoRuleReport, config: PhotoRuleTraining, data: LearningData, labels: Labels, output: Path
+) -> None:
+    learned = ~data.kept_out
     card = {
         "version": report.version,
         "encoder": report.encoder,
         "kept": report.kept,
         "training": asdict(config),
-        "data": {"photos": photos, "with_a_child": positives},
-        "study_average_precision": dict(report.study),
-        "validated_on": report.trusted,
-        "validation": asdict(report.validation),
+        "data": {
+            "photos": int(learned.sum()),
+            "with_a_child": int(labels.truth[learned].sum()),
+            "looked_at": int((labels.seen[learned] != "").sum()),
+            "kept_out": int(data.kept_out.sum()),
+        },
+        "study_average_precision": {name: dict(found) for name, found in report.study.items()},
+        "advised_threshold": report.threshold,
         "evaluation": {name: asdict(measured) for name, measured in report.evaluation.items()},
-        "licence": "Apache-2.0; trained on Flickr8k captions (research and education)",
+        "licence": "Apache-2.0; trained on captions and photos for research, named in MODEL_CARD.md",
     }
     (output / CARD_FILE).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 
+_CHUNK = 20_000
+
+
 @dataclass(frozen=True, slots=True)
 class MatchingOptions:
     """How the bilinear match is learned; chosen on photo-group validation, see docs/relevance.md.
@@ -129,7 +132,7 @@ def bilinear_ridge(
         return np.asarray(photos.T @ (table @ texts), dtype=np.float32)
 
     def normal(weights: Rows) -> Rows:
-        predicted = np.einsum("ij,ij->i", (photos @ weights)[photo_places], texts[text_places])
+        predicted = _products(photos @ weights, texts, photo_places, text_places)
         return spread(weight * predicted) + penalty * weights
 
     solution = np.zeros((photos.shape[1], texts.shape[1]), dtype=np.float32)
@@ -147,9 +150,20 @@ def bilinear_ridge(
     return solution
 
 
+def _products(
+    photos: Rows, texts: Rows, photo_places: NDArray[np.int64], text_places: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the inner product of each pair of rows; the rows are gathered a part at a time, as pairs can be many."""
+    found = np.empty(len(photo_places), np.float32)
+    for start in range(0, len(found), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        found[part] = np.einsum("ij,ij->i", photos[photo_places[part]], texts[text_places[part]])
+    return found
+
+
 def _beyond_cosine(pairs: Pairs) -> Vector:
     """Return what the cosine, through isotonic regression, leaves unexplained of the relevance."""
-    cosines = np.einsum("ij,ij->i", pairs.text_rows, pairs.photo_rows)
+    cosines = _products(pairs.photos.rows, pairs.texts.rows, pairs.photo_places, pairs.text_places)
     curve = IsotonicRegression(out_of_bounds="clip").fit(cosines, pairs.relevance, sample_weight=pairs.weight)
     return np.asarray(pairs.relevance - curve.predict(cosines))
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from index_store.reranker.reranking import Reranker, write_reranker
+from index_store.reranker.short_queries import ShortQueryModel
+from index_store.training.data.captions import DataFolder
 from index_store.training.data.judgements import Judgements, photo_of, read_judgements
 from index_store.training.data.pairs import Pairs, Vectors, make_pairs
 from index_store.training.data.splits import VALID_FRACTION, split_by_photo
@@ -19,8 +20,11 @@ from index_store.training.data.targets import DEFAULT_TARGET, TARGETS, Example, 
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 from index_store.training.data.withholding import FilterReport, leave_out, withheld_photos, withheld_texts
 from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
+from index_store.training.reranker.card import card_of, short_card
 from index_store.training.reranker.min_score import BestScores, best_scores, choose_min_score, good_answers
 from index_store.training.reranker.models import CalibratedModel, Material, ModelSpec, fit_calibrated, saved_model_spec
+from index_store.training.reranker.short_data import ShortSources
+from index_store.training.reranker.short_training import ShortTraining, train_short_queries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +39,10 @@ DEFAULT_MIN_SCORE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """Everything that a training run can be told; saved in the card beside the weights."""
+    """Everything that a training run can be told; saved in the card beside the weights.
+
+    From the captions of the folders `short` a model for short queries is trained; it is measured on `measured`, too.
+    """
 
     target: str = DEFAULT_TARGET
     expert_weight: float = 0.7
@@ -45,6 +52,8 @@ class TrainingOptions:
     valid_fraction: float = VALID_FRACTION
     withhold: bool = True
     policy_file: Path | None = None
+    short: Sequence[DataFolder] = ()
+    measured: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,9 @@ class TrainingSet:
     encoder: str
     material: Material
     filter_report: FilterReport | None
+    options: TrainingOptions
+    photos: Vectors
+    """All judged photos, those that the policy withholds too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,8 @@ class TrainingReport:
     held_out_scores: NDArray[np.float64] = field(repr=False)
     held_out_relevance: NDArray[np.float64] = field(repr=False)
     notes: Sequence[str] = ()
+    short: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Figures on short queries, by the set that they were measured on."""
 
     @property
     def rmse_ratio(self) -> float:
@@ -99,17 +113,21 @@ def train_reranker(
     """
     started = time.perf_counter()
     spec = saved_model_spec(options.model)
-    ready = prepare(read_judgements(folder), options, cache or VectorCache(), progress)
+    cache = cache or VectorCache()
+    ready = prepare(read_judgements(folder), options, cache, progress)
     split = split_by_photo(ready.material.pairs.images, options.split_seed, options.valid_fraction)
     trial = fit_calibrated(spec, ready.material.take(split.train))
     held_out = ready.material.pairs.take(split.valid)
-    scores = trial.score(held_out)
+    short = _train_short(trial, spec, ready, cache, progress)
+    model = None if short is None else short.model
+    tried = as_reranker(trial, spec, ready, None, model)
+    scores = tried.score_pairs(held_out.text_rows, held_out.photo_rows).astype(np.float64)
     level = float(
         np.average(ready.material.pairs.relevance[split.train], weights=ready.material.pairs.weight[split.train])
     )
     metrics = measure_pairs(scores, held_out.relevance)
     metrics |= measure_agreement(keyed(held_out.images, held_out.query_ids, scores), ready.judgements)
-    best = held_out_best_scores(trial, ready, held_out)
+    best = held_out_best_scores(tried, ready, held_out)
     min_score = DEFAULT_MIN_SCORE if best is None else choose_min_score(best)
     answered = (None, None) if best is None else best.answered(min_score)
     report = TrainingReport(
@@ -130,10 +148,29 @@ def train_reranker(
         held_out_scores=scores,
         held_out_relevance=held_out.relevance,
         notes=[str(problem) for problem in ready.judgements.problems],
+        short={} if short is None else short.measured(min_score),
     )
-    final = fit_calibrated(spec, ready.material)
-    saved = write_reranker(output, as_reranker(final, spec, ready, report))
+    final = as_reranker(fit_calibrated(spec, ready.material), spec, ready, report, model)
+    if short is not None:
+        final = replace(final, card={**final.card, "short_queries": short_card(short.facts, report.short)})
+    saved = write_reranker(output, final)
     return _completed(report, saved.version, time.perf_counter() - started)
+
+
+def _train_short(
+    trial: CalibratedModel, spec: ModelSpec, ready: TrainingSet, cache: VectorCache, progress: Progress | None
+) -> ShortTraining | None:
+    """Train the model for short queries, measured together with `trial`; None where no folder of captions was named."""
+    options = ready.options
+    if not options.short:
+        return None
+    sources = ShortSources(options.short, options.encoder, options.policy_file, options.withhold)
+
+    def completed(model: ShortQueryModel) -> Reranker:
+        return as_reranker(trial, spec, ready, None, model)
+
+    judged = ready.judgements, ready.photos
+    return train_short_queries(sources, options.measured, judged, completed, cache, options.split_seed, progress)
 
 
 def prepare(
@@ -183,7 +220,8 @@ def assemble(
     crowd = make_pairs(extra, texts, photos) if extra else None
     # withheld texts stay among the references: without them, photos of children would seem near to few texts and rise
     captions = np.arange(len(texts.names))
-    return TrainingSet(judgements, encoder, Material(pairs, crowd, options.split_seed, captions=captions), report)
+    material = Material(pairs, crowd, options.split_seed, captions=captions)
+    return TrainingSet(judgements, encoder, material, report, options, photos)
 
 
 def crowd_examples(judgements: Judgements, target: str, examples: Sequence[Example]) -> list[Example]:
@@ -208,7 +246,7 @@ def embed_judged(
     return encoder_vectors(encoder, texts, photos, cache, progress)
 
 
-def held_out_best_scores(model: CalibratedModel, ready: TrainingSet, held_out: Pairs) -> BestScores | None:
+def held_out_best_scores(reranker: Reranker, ready: TrainingSet, held_out: Pairs) -> BestScores | None:
     """Return the best scores of held-out photos' own texts; None where too few photos have a text of their own."""
     gallery = sorted(set(held_out.images))
     texts = ready.material.pairs.texts
@@ -221,16 +259,19 @@ def held_out_best_scores(model: CalibratedModel, ready: TrainingSet, held_out: P
         return None
     photos = ready.material.pairs.photos
     photo_rows = photos.rows[photos.places(gallery)]
-    reranker = as_reranker(model, ModelSpec(model.model.joining, ""), ready, None)
     good = good_answers(ready.judgements, rows, gallery)
     return best_scores(reranker.score, queries, gallery, photo_rows, good)
 
 
 def as_reranker(
-    calibrated: CalibratedModel, spec: ModelSpec, ready: TrainingSet, report: TrainingReport | None
+    calibrated: CalibratedModel,
+    spec: ModelSpec,
+    ready: TrainingSet,
+    report: TrainingReport | None,
+    short: ShortQueryModel | None = None,
 ) -> Reranker:
     """Return a calibrated model as the reranker that queries use."""
-    card = {} if report is None else _card(spec, ready, report)
+    card = {} if report is None else card_of(spec, ready, report)
     return Reranker(
         joining=calibrated.model.joining,
         learned=calibrated.model.learned,
@@ -241,54 +282,8 @@ def as_reranker(
         version="not saved",
         min_score=DEFAULT_MIN_SCORE if report is None else report.min_score,
         card=card,
+        short=short,
     )
-
-
-def _card(spec: ModelSpec, ready: TrainingSet, report: TrainingReport) -> dict[str, Any]:
-    """Return everything that is needed to repeat the run, and what it found."""
-    options = report.options
-    return {
-        "model": options.model,
-        "regressor": spec.regressor,
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
-        "matching": asdict(ready.material.options),
-        "data": {
-            "folder": ready.judgements.folder.name,
-            "pairs": len(ready.material.pairs),
-            "photos": len(set(ready.material.pairs.images)),
-            "crowd_pairs": 0 if ready.material.crowd is None else len(ready.material.crowd),
-            "policy": None if report.filter_report is None else asdict(report.filter_report),
-        },
-        "trained_on": sorted({photo_print(image) for image in ready.material.pairs.images}),
-        "validation": {
-            "what": "a twin of this model, fitted without the held-out photos, on these photos",
-            "split": f"GroupShuffleSplit by photo, seed {options.split_seed}, {options.valid_fraction:.0%} held out",
-            "pairs": report.valid_pairs,
-            "photos": report.valid_photos,
-            "metrics": _rounded(report.metrics),
-            "constant": _rounded(report.constant),
-            "rmse_ratio": round(report.rmse_ratio, 4),
-            "absent_queries_answered": report.absent_answered,
-            "real_queries_answered": report.real_answered,
-        },
-        "command": _command(ready, options),
-    }
-
-
-def photo_print(image: str) -> str:
-    """Return the short hash by which a card names a photo that was trained on, so that `evaluate` knows it again."""
-    return hashlib.sha256(image.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-
-
-def _command(ready: TrainingSet, options: TrainingOptions) -> str:
-    parts = ["imgsearch train reranker", ready.judgements.folder.name, "--output DIR", f"--model {options.model}"]
-    parts += [f"--target {options.target}", f"--expert-weight {options.expert_weight:g}"]
-    parts += [f"--split-seed {options.split_seed}", f"--valid-fraction {options.valid_fraction:g}"]
-    return " ".join(parts + ([] if options.withhold else ["--no-policy"]))
-
-
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(float(value), 4) for name, value in values.items()}
 
 
 def _completed(report: TrainingReport, version: str, seconds: float) -> TrainingReport:

@@ -38,6 +38,23 @@ def test_probabilities_are_the_sigmoid_of_the_mean_logit():
     assert model.probabilities(row) == pytest.approx([1 / (1 + np.exp(-1.5))])
 
 
+def test_a_child_is_a_person_and_under_16():
+    person, young = first_coordinate(2.0).networks, first_coordinate(-1.0).networks
+    model = PhotoModel(young, 1.0, 0.0, person)
+    rows = np.array([[0.0, 0], [1.5, 0], [-30, 0], [200, 0]], np.float32)
+    first = rows[:, 0].astype(float)
+    product = 1 / (1 + np.exp(-2 * first)) / (1 + np.exp(first))  # at 0: a half of a half
+    assert model.probabilities(rows) == pytest.approx(product, abs=1e-6)
+    assert model.probabilities(rows)[0] == pytest.approx(0.25)
+
+
+def test_both_questions_are_saved(tmp_path):
+    model = PhotoModel(first_coordinate(-1.0).networks, 1.5, 0.5, first_coordinate(2.0).networks)
+    save_model(model, tmp_path)
+    rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    assert load_model(tmp_path).probabilities(rows) == pytest.approx(model.probabilities(rows), abs=0.002)
+
+
 def test_hidden_layers_are_rectified():
     hidden = (np.array([[1.0, -1.0]], np.float32), np.zeros(2, np.float32))
     out = (np.array([[1.0], [1.0]], np.float32), np.zeros(1, np.float32))

@@ -90,5 +90,5 @@ def test_the_advice_makes_the_model_where_it_will_be_found(own):
         == f"imgsearch train reranker DATA --encoder mine --output {own}/reranker"
     )
     assert training_advice(PHOTO_RULE, card, "mine") == (
-        f"imgsearch train minors DATA --unseen-share 1 --encoder mine --output {own}/minors"
+        f"imgsearch train minors DATA --encoder mine --output {own}/minors"
     )

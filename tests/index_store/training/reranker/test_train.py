@@ -24,7 +24,8 @@ from index_store.training.data.sources import SourceOptions, weights_print
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 from index_store.training.evaluate import report as reports
 from index_store.training.evaluate.evaluation import evaluate, write_run
-from index_store.training.reranker.train import TrainingOptions, photo_print, train_reranker
+from index_store.training.reranker.card import photo_print
+from index_store.training.reranker.train import TrainingOptions, train_reranker
 from index_store.training.study.study import Study, StudyOptions, StudyRow, run_study
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "orange", "purple", "brown", "pink", "gray", "navy")

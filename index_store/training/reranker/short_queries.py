@@ -1,0 +1,106 @@
+"""Fit the model for short queries: match, regressor, calibration, and the gate that tells them from sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from index_store.errors import MissingExtraError
+from index_store.reranker.features import short_matching, without_wording
+from index_store.reranker.short_queries import ShortQueryModel
+from index_store.training.data.pairs import Pairs, Vectors
+from index_store.training.data.short_pairs import ShortPairs
+from index_store.training.data.splits import folds_by_photo
+from index_store.training.reranker.calibration import fit_calibration
+from index_store.training.reranker.matching import MatchingOptions, fit_matching
+from index_store.training.reranker.regressors import fit_quadratic
+
+try:
+    from sklearn.linear_model import LogisticRegression
+except ImportError as error:  # pragma: no cover - the plain installation has it through sentence-transformers
+    raise MissingExtraError("training needs scikit-learn: pip install 'imgsearch-cli[train]'") from error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from index_store.reranker.predictors import Quadratic
+
+    Rows = NDArray[np.float32]
+
+SHORT_OPTIONS = MatchingOptions(penalty=600.0, steps=15, folds=2, bank_size=800)
+"""Chosen on held-out photos of flickr8k_pretrain and on coco_val, see docs/relevance.md."""
+
+WORDING_DIRECTIONS = 4
+CALIBRATION_BINS = 10
+GATE_PENALTY = 0.01
+
+
+def fit_short_queries(
+    short: ShortPairs, sentences: Rows, bank: Rows, seed: int, options: MatchingOptions = SHORT_OPTIONS
+) -> ShortQueryModel:
+    """Fit the model on all pairs; the regressor and the calibration see matches that were fitted on other photos.
+
+    `sentences` are embeddings of texts that are no short queries, `bank` reference photos.
+    """
+    wording = wording_directions(short)
+    texts = short.pairs.texts
+    pairs = replace(short.pairs, texts=Vectors(texts.names, without_wording(texts.rows, wording)))
+    banks = bank, np.zeros((0, bank.shape[1]), np.float32)
+    features = np.empty((len(pairs), 0), np.float32)
+    for fold in folds_by_photo(pairs.images, options.folds, seed):
+        arrays = {**fit_matching(pairs.take(fold.train), None, banks, options), "wording": wording}
+        found = _features(pairs.take(fold.valid), arrays)
+        if features.shape[1] == 0:
+            features = np.empty((len(pairs), found.shape[1]), np.float32)
+        features[fold.valid] = found
+    predictor = fit_quadratic(features, pairs.relevance, pairs.weight, seed)
+    raw = predictor.predict(features).astype(np.float64)
+    places = np.flatnonzero(short.calibrating)
+    if not len(places):
+        places = np.arange(len(pairs))
+    calibration = fit_calibration(raw[places], pairs.relevance[places], pairs.weight[places], CALIBRATION_BINS)
+    learned = dict(fit_matching(pairs, None, banks, options))
+    del learned["caption_bank"]
+    learned["wording"] = wording
+    learned["gate"] = fit_gate(texts.rows[np.unique(pairs.text_places)], sentences)
+    return ShortQueryModel(learned, cast("Quadratic", predictor), calibration)
+
+
+def wording_directions(short: ShortPairs, count: int = WORDING_DIRECTIONS) -> Rows:
+    """Return the directions, unit rows, in which the wordings of one thing differ most."""
+    rows = short.pairs.texts.rows
+    apart = [rows[ways] - rows[ways].mean(axis=0) for ways in short.wordings if len(ways) > 1]
+    if not apart:
+        return np.zeros((0, rows.shape[1]), np.float32)
+    return np.asarray(np.linalg.svd(np.concatenate(apart), full_matrices=False)[2][:count], dtype=np.float32)
+
+
+def fit_gate(short: Rows, sentences: Rows) -> Rows:
+    """Return the logistic regression, constant last, of "a few words" against "a sentence", both counting alike."""
+    rows = np.concatenate([short, sentences])
+    few = np.concatenate([np.ones(len(short)), np.zeros(len(sentences))])
+    model = LogisticRegression(C=1 / GATE_PENALTY, class_weight="balanced", max_iter=500).fit(rows, few)
+    return np.append(model.coef_[0], model.intercept_[0]).astype(np.float32)
+
+
+def without_photos(short: ShortPairs, names: Sequence[str]) -> ShortPairs:
+    """Return the pairs without those photos."""
+    hidden = set(names)
+    gone = np.array([name in hidden for name in short.pairs.photos.names])
+    kept = np.flatnonzero(~gone[short.pairs.photo_places])
+    return replace(short, pairs=short.pairs.take(kept), calibrating=short.calibrating[kept])
+
+
+def _features(pairs: Pairs, arrays: dict[str, Rows]) -> Rows:
+    """Return the features of many pairs, a part at a time: a text's columns are as long as the bank."""
+    order = np.argsort(pairs.text_places, kind="stable")
+    features: list[Rows] = []
+    for text in np.split(order, np.flatnonzero(np.diff(pairs.text_places[order])) + 1):
+        part = pairs.take(text)
+        features.append(short_matching(part.text_rows[:1], part.photo_rows, arrays))
+    result = np.empty((len(pairs), features[0].shape[1]), np.float32)
+    result[order] = np.concatenate(features)
+    return result
