@@ -30,7 +30,7 @@ from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher, scorer_of
 from index_store.question import Filters, Question
 from index_store.records import Answer, IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
-from index_store.store.client import store_exists
+from index_store.store.client import close_folder, store_exists
 from index_store.store.images import ImageStore, create_store, encoder_in_use, open_store
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
@@ -307,6 +307,32 @@ class Library:
             findings = check_store(store, threshold, deep=deep)
             return [*files, *findings], dropped + repair_store(store, findings)
 
+    def roots(self) -> list[IndexedRoot]:
+        """Return the folders and files that were given to `index`, by path; a withheld photo among them is left out.
+
+        >>> [os.path.basename(root.path) for root in library.roots()]
+        ['photos']
+
+        Raises:
+            StoreError: there is no such store, or it cannot be read.
+        """
+        store = self._open(read_only=True)
+        withheld = set(_paths(store.withheld(load_policy(self.policy_file).photo_threshold)))
+        return [root for root in store.roots() if root.path not in withheld]
+
+    def close(self) -> None:
+        """Give back what this process has opened of the store; what is asked next opens it again as it is then.
+
+        For a process that lives long while others write to the store; nothing else of it may be in use here.
+
+        >>> library.close()
+        >>> library.status().photos
+        12
+        """
+        self._let_go()
+        if not is_url(self.place):
+            close_folder(self.place)
+
     def give_space_back(self) -> None:
         """Give the space of deleted photos back to the disk where it is much.
 
@@ -448,6 +474,9 @@ class Library:
         # a server orders its writers itself, row by row
         with nullcontext() if is_url(self.place) else writing(self.place, wait=self.wait, make=make):
             yield
+        self._let_go()
+
+    def _let_go(self) -> None:
         for opened in ("_searcher", "_photo_encoder"):  # the store may have another encoder now
             vars(self).pop(opened, None)
 

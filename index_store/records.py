@@ -384,7 +384,7 @@ class Answer:
 class IndexReport:
     """What an index run did. Counts are photos; `seconds` is wall time; `encoded` were embedded in this run.
 
-    `notes` name photos that were indexed although something is wrong with them.
+    `notes` name photos that were indexed although something is wrong with them. `left` contents are for the next run.
     """
 
     added: int = 0
@@ -399,6 +399,7 @@ class IndexReport:
     skipped: tuple[Skipped, ...] = field(default=())
     notes: tuple[Skipped, ...] = field(default=())
     passed_over: PassedOver = field(default=PassedOver())
+    left: int = 0
 
     @property
     def photos_per_second(self) -> float:

@@ -22,6 +22,8 @@ IMPORTERS = {
         "index_store/training/encoder/prepare_captions.py",  # for names of persons
     ),
     "pathspec": ("index_store/photos/ignore.py",),
+    "watchfiles": ("imgsearch_cli/watching.py",),
+    "textual_image": ("imgsearch_cli/seeing.py",),
     "filelock": ("index_store/store/lock.py",),
     "rawpy": ("index_store/photos/raw.py",),
     "pillow_heif": ("index_store/photos/",),

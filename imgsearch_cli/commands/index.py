@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -36,6 +37,7 @@ from imgsearch_cli.options import encoder_option, policy_option, store_option, w
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Where photos are encoded; auto takes a GPU that can be used.  [default: auto]",
 )
+@click.option("--watch", is_flag=True, help="Go on: index again when something changes, until Ctrl-C.")
 @click.option("--strict", is_flag=True, help="Exit with 2 where a photo had to be skipped.")
 @wait_option
 @click.pass_context
@@ -55,6 +57,7 @@ def index(
     rehash: bool,
     jobs: int | None,
     device: str | None,
+    watch: bool,
     strict: bool,
     wait: bool,
 ) -> None:
@@ -69,6 +72,7 @@ def index(
     imgsearch index ./test_images
     imgsearch index ~/Pictures /mnt/archive --exclude 'trash/' --store ~/photos.store
     imgsearch index
+    imgsearch index --watch
     """
     from index_store.machine import one_blas_thread
 
@@ -98,6 +102,14 @@ def index(
         render_plan(*library.plan(places, options))
         return
     quiet = bool(context.obj["quiet"])
+    if watch:
+        if strict:
+            raise click.UsageError(
+                "--strict is about how a run ends, and --watch does not end; leave one of the two out"
+            )
+        from imgsearch_cli.watching import watch_places
+
+        watch_places(replace(library, wait=True), places, options, quiet=quiet)
     with progress_bar("indexing", "photos", quiet=quiet) as advance:
         report = library.index(places, options, advance)
     if report.removed or report.changed:

@@ -35,6 +35,21 @@ class IndexPlan:
     skipped: tuple[Skipped, ...] = ()
     passed_over: PassedOver = PassedOver()  # noqa: RUF009  (frozen)
 
+    def first(self, most: int | None) -> tuple[IndexPlan, int]:
+        """Return a plan with the first `most` jobs alone, and how many are left; what these are to change stays."""
+        if most is None or len(self.jobs) <= most:
+            return self, 0
+        later = {file.image_id for job in self.jobs[most:] for file in job.files}
+        losses = {content: paths - later for content, paths in self.losses.items()}
+        plan = replace(
+            self,
+            jobs=self.jobs[:most],
+            losses={content: paths for content, paths in losses.items() if paths},
+            added=self.added - later,
+            changed=self.changed - later,
+        )
+        return plan, len(self.jobs) - most
+
 
 class _Known:
     """What the store says of each path. A path with two rows was left by a run that was interrupted."""

@@ -40,12 +40,14 @@ class IndexOptions:
     """How an index run goes about its work.
 
     `workers` decode photos ahead of the encoder, by default one for a core; `rehash` reads every file, also those whose
-    size and time have not changed.
+    size and time have not changed. At most `most` contents are embedded, so that the store's lock is held for a while
+    only; the report then says how many are left for the next run.
     """
 
     workers: int | None = None
     prune_empty: bool = False
     rehash: bool = False
+    most: int | None = None
 
 
 def index_photos(
@@ -68,10 +70,11 @@ def index_photos(
     started = time.monotonic()
     known = [root for root in store.roots() if root.trusted]
     seen, plan = plan_run(places, known, store.photos(), options, models.has_seen)
+    plan, left = plan.first(options.most)
     store.set_roots(seen.to_set)  # first, so that a refresh completes a run that is interrupted
     report = apply_plan(plan, store, models, options, progress)
     store.drop_roots(seen.to_drop)  # last, since a root that goes may have given its photos their names
-    return replace(report, seconds=time.monotonic() - started)
+    return replace(report, left=left, seconds=time.monotonic() - started)
 
 
 def plan_run(

@@ -35,6 +35,7 @@ def _built_from_defaults() -> Iterator[None]:
 
 with _built_from_defaults():
     import chromadb
+    from chromadb.api.shared_system_client import SharedSystemClient
     from chromadb.config import Settings
     from chromadb.errors import ChromaError, NotFoundError
 
@@ -45,4 +46,4 @@ def own_settings(kind: type[Settings] = Settings, **values: Any) -> Settings:
     return kind.model_construct(anonymized_telemetry=False, **values)
 
 
-__all__ = ["ChromaError", "NotFoundError", "Settings", "chromadb", "own_settings"]
+__all__ = ["ChromaError", "NotFoundError", "Settings", "SharedSystemClient", "chromadb", "own_settings"]

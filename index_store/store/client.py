@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from index_store.errors import StoreError, os_reason
 from index_store.paths import is_there, is_url, shown_place
-from index_store.store.chroma_import import ChromaError, chromadb, own_settings
+from index_store.store.chroma_import import ChromaError, SharedSystemClient, chromadb, own_settings
 from index_store.store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
 from index_store.store.reading_copy import can_be_written, reading_copy
 from index_store.store.vector_loss import refuse_lost_vectors
@@ -116,6 +116,18 @@ def open_folder(place: str) -> ClientAPI:
     """Open the Chroma database in a folder without checking it first; callers use `connect`."""
     # SQLite would read a relative name such as "file:photos" as an address
     return chromadb.PersistentClient(os.path.abspath(place), settings=own_settings())
+
+
+def close_folder(place: str) -> None:
+    """Close all that this process has opened of a store in a folder; nothing that was opened may be used any more.
+
+    What Chroma keeps in memory does not notice what other processes write, and must not be written over it.
+    """
+    path = os.path.abspath(place)
+    SharedSystemClient._identifier_to_refcount.pop(path, None)
+    system = SharedSystemClient._identifier_to_system.pop(path, None)
+    if system is not None:
+        system.stop()
 
 
 def close_client(client: ClientAPI) -> None:

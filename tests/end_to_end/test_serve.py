@@ -182,6 +182,7 @@ def test_another_sites_page_is_refused_and_its_names_for_this_machine(page):
     assert page.get("api/search?q=cat", headers={"Host": "evil.example"}).status_code == 421
 
 
+@pytest.mark.slow
 def test_with_a_host_nothing_is_answered_without_the_token(demo):
     with serving(demo / "store", "--host", "127.0.0.1") as client:
         token = client.link.partition("?token=")[2]
@@ -192,6 +193,7 @@ def test_with_a_host_nothing_is_answered_without_the_token(demo):
         assert client.get("api/search?q=cat").status_code == 200  # by the cookie
 
 
+@pytest.mark.slow
 def test_it_sees_what_is_indexed_decided_and_removed_meanwhile(demo, imgsearch, tmp_path):
     photos, store = tmp_path / "photos", tmp_path / "store"
     photos.mkdir()
@@ -217,6 +219,7 @@ def test_it_sees_what_is_indexed_decided_and_removed_meanwhile(demo, imgsearch, 
         )
 
 
+@pytest.mark.slow
 def test_a_policy_that_changes_holds_for_the_next_request(demo, tmp_path):
     from index_store.compliance.policy import SHIPPED_POLICY
 
@@ -267,6 +270,7 @@ def test_nothing_of_a_withheld_photo_leaves_the_server(place):  # noqa: F811
         assert not [text for text in said if word in text]
 
 
+@pytest.mark.slow
 def test_a_file_that_shows_another_picture_than_the_one_indexed_is_not_shown(demo, imgsearch, tmp_path):
     photo = tmp_path / "photo.png"
     shutil.copyfile(demo / "test_images" / "chelsea.png", photo)
@@ -279,6 +283,7 @@ def test_a_file_that_shows_another_picture_than_the_one_indexed_is_not_shown(dem
         assert client.get(f"photos/{row['id']}/large").status_code == 404
 
 
+@pytest.mark.slow
 def test_names_of_any_bytes_and_with_markup_are_shown_as_they_are(demo, imgsearch, tmp_path):
     folder = tmp_path / "<b>photos"
     folder.mkdir()
@@ -291,6 +296,7 @@ def test_names_of_any_bytes_and_with_markup_are_shown_as_they_are(demo, imgsearc
         assert "<b>photos" not in client.get("").text
 
 
+@pytest.mark.slow
 def test_no_store_and_a_taken_port_are_said_before_anything_is_served(demo, imgsearch, tmp_path):
     done = imgsearch("serve", "--port", "0", "--store", tmp_path / "none")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -7,11 +7,11 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from index_store.indexing.plan import plan_changes
+from index_store.indexing.plan import IndexPlan, plan_changes
 from index_store.paths import lies_below
 from index_store.photos.find import find_photos
 from index_store.photos.hashing import hash_file
-from index_store.records import PhotoFile, StoredPhoto, Verdict
+from index_store.records import EncodingJob, PhotoFile, StoredPhoto, Verdict
 from tests.conftest import content_of
 
 CLEAN = Verdict(False, 0.0, "", "rule-1", "p")
@@ -197,3 +197,19 @@ def test_a_plan_makes_the_rows_those_of_the_disk(tmp_path_factory, before, after
     assert plan.removed == stored_paths - now
     assert plan.added | plan.moved == now - stored_paths
     assert plan.unchanged + len(plan.touched) + len(plan.changed) == len(now & stored_paths)
+
+
+def test_a_part_of_a_plan_leaves_what_the_rest_is_to_change():
+    jobs = tuple(EncodingJob(PhotoFile(path, 1, 1)) for path in ("/a", "/b", "/c"))
+    plan = IndexPlan(
+        jobs,
+        losses={"old-b": frozenset({"/b"}), "old-c": frozenset({"/c", "/gone"})},
+        added=frozenset({"/a"}),
+        changed=frozenset({"/b", "/c"}),
+        removed=frozenset({"/gone"}),
+    )
+    part, left = plan.first(2)
+    assert (part.jobs, left) == (jobs[:2], 1)
+    assert part.losses == {"old-b": {"/b"}, "old-c": {"/gone"}}
+    assert (part.added, part.changed, part.removed) == ({"/a"}, {"/b"}, {"/gone"})
+    assert plan.first(3) == plan.first(None) == (plan, 0)
