@@ -142,7 +142,11 @@ class ReadingCollection:
         return {"ids": answer.ids, "metadatas": answer.metadatas, "embeddings": answer.embeddings}
 
     def query(
-        self, query_embeddings: NDArray[np.float32], n_results: int, where: Any, include: Sequence[str]
+        self,
+        query_embeddings: NDArray[np.float32],
+        n_results: int,
+        where: Any = None,
+        include: Sequence[str] = ("distances",),
     ) -> Mapping[str, Any]:
         """Return ids, and the fields in `include`, of the rows nearest to each vector, of shape (n, dimension)."""
         asked = list(include)
