@@ -50,8 +50,8 @@ def cold_query(photos: Path, work: Path) -> list[Row]:
             ours / opening,
             f"{ours:.2f} s",
             f"{opening:.2f} s",
-            1.8,
-            1.4,
+            0.60,
+            0.45,
             False,
         ),
         Row(

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 IMPORTERS = {
     "PIL": ("index_store/photos/", "index_store/training/encoder/photo_views.py"),  # the latter varies photos
     "chromadb": ("index_store/store/chroma_import.py", "index_store/store/server.py"),
+    "chromadb_rust_bindings": ("index_store/store/reading_client.py",),
     "httpx": ("index_store/store/server.py",),
     "spacy": (
         "index_store/compliance/lemmas.py",

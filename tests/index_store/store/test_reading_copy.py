@@ -18,10 +18,10 @@ from index_store.store import reading_copy as copies
 READ = """
 import json, sys
 import numpy as np
-from index_store.store.client import connect
+from index_store.store.client import connect, find_collection
 from tests.index_store.store.vector_store import vectors
 try:
-    collection = connect(sys.argv[1], read_only=True).get_collection("photos", embedding_function=None)
+    collection = find_collection(connect(sys.argv[1], read_only=True), "photos")
 except Exception as error:
     raise SystemExit(str(error))
 print(json.dumps([collection.count(), collection.query(query_embeddings=vectors()[:3], n_results=1)["ids"],
