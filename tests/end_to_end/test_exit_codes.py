@@ -41,7 +41,7 @@ def batch(*arguments: str) -> tuple[str, ...]:
 
 
 SHOWN, NOTHING = '{"query": "a cat", "k": 2}', '{"query": "a cat", "min_score": 1}'
-WITHHELD, REFUSED, BAD = '{"query": "a cat", "min_score": 0.5}', "two boys", "{bad"
+WITHHELD, REFUSED, BAD = '{"query": "a cat", "min_score": 0.3}', "two boys", "{bad"
 
 CODES = [
     (0, query("a cat", "--min-score", "0", "-k", "2"), None),
@@ -55,7 +55,7 @@ CODES = [
     (2, query(os.fsdecode(b"caf\xe9")), None),
     (2, query("--batch", "nowhere.txt"), None),
     (3, query("two boys"), None),
-    (3, query("a cat", "--min-score", "0.5"), None),
+    (3, query("a cat", "--min-score", "0.3"), None),
     (0, batch(), (SHOWN,)),
     (0, batch(), (REFUSED, WITHHELD, SHOWN, NOTHING)),
     (1, batch(), ()),

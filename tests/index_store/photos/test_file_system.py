@@ -16,6 +16,7 @@ from index_store.errors import MissingExtraError, UsageError
 from index_store.indexing.run import IndexOptions, index_photos
 from index_store.indexing.write import IndexModels
 from index_store.photos import file_system
+from index_store.photos.decode import decode_ahead
 from index_store.photos.places import Place, chosen_places
 from index_store.records import FindOptions
 
@@ -128,14 +129,12 @@ def test_a_root_that_lost_everything_keeps_its_photos(index, store, tree):
 def test_a_photo_that_is_gone_before_it_is_read_costs_itself_alone(index, store, tree, monkeypatch):
     tree.paint("a.png")
     tree.paint("b.png", "blue", 20)
-    real = file_system.on_disk
 
-    def late(path, *more):
-        if path.endswith("a.png"):
-            tree.remove("a.png")
-        return real(path, *more)
+    def after_the_listing(*arguments):
+        tree.remove("a.png")
+        return decode_ahead(*arguments)
 
-    monkeypatch.setattr("index_store.photos.decode.on_disk", late)
+    monkeypatch.setattr("index_store.indexing.run.decode_ahead", after_the_listing)
     report = index(tree.root)
     assert [(skip.path, skip.reason) for skip in report.skipped] == [(f"{tree.root}/a.png", "no such file or directory")
         if tree.bucket is None
