@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TEXT_WEIGHT = 1.0
 """What a text counts beside the mean of the given photos, which counts 1."""
 
-AWAY_WEIGHT = 0.5
+AWAY_WEIGHT = 0.25
 """What the mean of the texts to keep away from counts."""
 
 

@@ -51,13 +51,33 @@ COMMANDS = [
     ("-vv", "index", "--rehash", "--dry-run"),
     ("-v", "query", "a cat", "--min-score", "0", "-k", "10000", "--pool", "10000", "--format", "jsonl"),
     ("policy", "check", "a cat"),
+    ("query", "a", "cat", "--not", "snow", "--min-score", "0", "-n", "50", "--json"),
+    ("query", "zebra", "--min-score", "1", "-v"),
+    *(
+        ("query", "a cat", "--min-score", "0", "--after", "2000", "--in", "photos", "--format", name)
+        for name in FORMATS
+    ),
+    ("query", "a cat", "--min-score", "0", "--landscape", "--camera", "x"),
+    *(("query", "--like", "photos/coffee.png", "-n", "50", "--format", name) for name in FORMATS),
+    *(("query", "--like", "photos/coffee.png", "a cat", "-n", "50", "--format", name) for name in FORMATS),
+    ("-vv", "query", "--like", "-", "--debug"),
+    ("query", "a cat", "--in", "photos/nowhere"),
+    ("duplicates",),
+    ("-vv", "duplicates", "--json"),
+    ("duplicates", "--format", "paths", "--in", "photos"),
+    ("config",),
+    ("config", "--json"),
+    ("completion", "bash"),
+    ("move", "photos", "nowhere"),
+    ("move", "nowhere", "photos"),
 ]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_no_output_names_a_withheld_photo(place, imgsearch, arguments):
-    asks_no_store = arguments[:2] == ("policy", "check")
-    done = imgsearch(*arguments, *(() if asks_no_store else ("--store", "store")), cwd=place)
+    asks_no_store = arguments[:2] == ("policy", "check") or arguments[0] in {"config", "completion"}
+    at = () if asks_no_store else ("--store", "store")
+    done = imgsearch(*arguments, *at, cwd=place, input="no photo", env={"_IMGSEARCH_COMPLETE": ""})
     said = done.stdout + done.stderr
     for path in secret(place):
         assert path.name not in said
@@ -71,6 +91,49 @@ def test_a_batch_does_not_either(place, imgsearch):
     rows = [match for line in done.stdout.splitlines() for match in json.loads(line)["matches"]]
     assert sum(match["count"] for match in rows if match["withheld"]) >= 8
     assert not [path for path in secret(place) if path.name in done.stdout]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("words", ["imgsearch ", "imgsearch query --like ", "imgsearch policy ", "imgsearch forget "])
+def test_completion_names_none_either(place, imgsearch, shell, words):
+    """A shell completes names of files itself; the program gives it no paths of the store."""
+    asked = {"_IMGSEARCH_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = imgsearch(cwd=place, env=asked | {"IMGSEARCH_STORE": "store"})
+    assert done.returncode == 0
+    assert not [path for path in secret(place) if path.stem in done.stdout + done.stderr]
+
+
+@pytest.mark.parametrize("like", ["a withheld photo", "a copy of it", "the bytes of one"])
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_a_photo_withheld_by_hand_is_not_searched_by(place, imgsearch, tmp_path, like, output_format):
+    given = secret(place)[1]
+    content = given.read_bytes()
+    if like == "a copy of it":
+        given = tmp_path / f"copy{given.suffix}"
+        given.write_bytes(content)
+    at = ("--format", output_format, "--store", "store")
+    name = "-" if like == "the bytes of one" else given
+    done = imgsearch("query", "--like", name, *at, cwd=place, input=content, text=False)
+    assert done.returncode == 3
+    assert NOTICE.encode() in done.stdout + done.stderr
+    assert not [path for path in secret(place) if path.stem.encode() in done.stdout + done.stderr]
+
+
+def test_copies_of_a_withheld_photo_are_no_duplicates_that_are_shown(place, imgsearch, tmp_path):
+    shutil.copytree(place / "photos", tmp_path / "photos")
+    for path in sorted((tmp_path / "photos").iterdir()):
+        shutil.copyfile(path, path.with_name(f"again-{path.name}"))
+    at = ("--store", "store")
+    assert imgsearch("index", "photos", *at, cwd=tmp_path).returncode == 0
+    hidden = [path.stem for path in secret(place)]
+    rest = [path for path in (tmp_path / "photos").iterdir() if path.stem.removeprefix("again-") not in hidden]
+    imgsearch("policy", "withhold", *((tmp_path / "photos" / path.name) for path in secret(place)), *at, cwd=tmp_path)
+    imgsearch("policy", "allow", *rest, *at, cwd=tmp_path)
+    for output_format in ("table", "jsonl", "paths"):
+        done = imgsearch("duplicates", "--format", output_format, *at, cwd=tmp_path)
+        assert done.returncode == 0
+        assert "again-chelsea" in done.stdout or "chelsea" in hidden
+        assert not [name for name in hidden if name in done.stdout + done.stderr]
 
 
 @pytest.mark.parametrize("change", ["gone", "spoiled", "moved", "changed"])
