@@ -75,6 +75,14 @@ class TextJudge:
             return Judgement(text, True, reason, None, warning)
         return Judgement(text, False, verdict.reason, embedding, warning)
 
+    def refuses(self, embedding: Embedding) -> bool:
+        """Return whether a vector in the space of the shipped text tower is as near to children as a refused text's.
+
+        Raises:
+            WeightsError: the look is missing, damaged, or made for another encoder.
+        """
+        return float(self._opened_look().probabilities(embedding[None])[0]) >= self._policy.text_threshold
+
     def _opened_look(self) -> TextLook:
         with self._opening:
             if self._look is None:

@@ -161,6 +161,8 @@ class Searcher:
             if vector is None:
                 return None
             away.append(vector)
+        if self._withhold and question.text and away and self._leads_to_children(question):
+            return None
         like: dict[str, Embedding] = {}
         for photo in question.like:
             given = self._given.embedding(photo, self._standing_decisions())
@@ -170,6 +172,13 @@ class Searcher:
         from index_store.queries.combining import aimed  # late: numpy
 
         return aimed(text, like, away, self.reranker)
+
+    def _leads_to_children(self, question: Question) -> bool:
+        """Whether a text, moved away from the others, comes to mean what would be refused: "people", not "adults"."""
+        from index_store.queries.combining import combined  # late: numpy
+
+        text, *away = self._shipped_tower.encode_texts([question.text, *question.away])
+        return self._judge.refuses(combined(text, [], away))
 
     def _found(self, aim: Aim, question: Question, least: float) -> tuple[list[tuple[float, Candidate]], list[Match]]:
         """Return the ranked pool and the matches: the pool grows where withheld photos have used up its places."""

@@ -43,7 +43,7 @@ def serving(store: Path, *arguments: str, cwd: Path | None = None) -> Iterator[S
     process = subprocess.Popen(
         [program, "-vv", "serve", "--port", "0", "--store", str(store), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean, cwd=cwd,
-        preexec_fn=obey_ctrl_c,
+        preexec_fn=obey_ctrl_c,  # noqa: PLW1509  (it takes no lock)
     )  # fmt: skip
     try:
         assert process.stdout is not None

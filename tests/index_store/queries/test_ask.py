@@ -11,6 +11,7 @@ from index_store.encoders.registry import encoder_card
 from index_store.paths import cache_folder
 from index_store.queries.ask import Searcher
 from index_store.queries.text_cache import TextCache
+from index_store.question import Question
 from index_store.store.images import create_store
 from index_store.store.manifest import Manifest
 
@@ -55,6 +56,15 @@ def test_a_kept_vector_is_judged_again_by_the_policy_that_holds_now(store):
 def test_texts_are_judged_by_the_tower_that_ships_whatever_encoder_the_store_has(tmp_path):
     create_store(str(tmp_path / "other"), Manifest("colours-1", 4))
     assert Searcher(str(tmp_path / "other")).ask(REFUSED).refused
+
+
+def test_texts_that_are_harmless_alone_are_refused_where_one_away_from_the_other_means_children(store):
+    searcher = Searcher(store)
+    assert not searcher.ask("people at school").refused
+    assert not searcher.ask("teachers").refused
+    assert searcher.ask(Question("people at school", away=("teachers",))).refused
+    assert not searcher.ask(Question("a dog on a beach", away=("snow",))).refused
+    assert not Searcher(store, withhold=False).ask(Question("people at school", away=("teachers",))).refused
 
 
 def test_what_is_encoded_is_what_was_judged(store):
