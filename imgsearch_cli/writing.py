@@ -46,7 +46,7 @@ def write_fields(*fields: str) -> None:
 
 
 def can_show(text: str) -> bool:
-    """Tell whether the encoding of standard output has all characters of a text."""
+    """Return whether the encoding of standard output has all characters of a text."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

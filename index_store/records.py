@@ -185,7 +185,7 @@ class Verdict:
         return 1.0 if self.near else self.probability
 
     def withholds_at(self, threshold: float) -> bool:
-        """Tell whether the photo is withheld under a policy with this threshold, which may not be the one of then."""
+        """Return whether the photo is withheld under a policy with this threshold, which may not be the one of then."""
         return self.withheld_up_to >= threshold
 
 

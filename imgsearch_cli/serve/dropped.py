@@ -44,5 +44,5 @@ class DroppedPhotos:
 
     @staticmethod
     def names(photo_id: str) -> bool:
-        """Tell whether an id is one of a dropped photo."""
+        """Return whether an id is one of a dropped photo."""
         return photo_id.startswith(_PREFIX)

@@ -200,7 +200,7 @@ class Excuses:
 
 
 def is_in(token: Token, words: frozenset[str]) -> bool:
-    """Tell whether a token, or its lemma, is one of the words."""
+    """Return whether a token, or its lemma, is one of the words."""
     return token.lemma_ in words or token.lower_ in words
 
 
@@ -226,7 +226,7 @@ def _is_mother_of(word: Token) -> bool:
 
 
 def _acts(word: Token) -> bool:
-    """Tell whether "crossing" in "minor crossing the street" is what somebody does."""
+    """Return whether "crossing" in "minor crossing the street" is what somebody does."""
     following = word.doc[word.i + 1] if word.i + 1 < len(word.doc) else None
     return (
         word.text.endswith("ing")

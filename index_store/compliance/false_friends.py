@@ -57,7 +57,7 @@ class FalseFriends:
         return found + [each for ending, of in self._endings.items() if word.endswith(ending) for each in of]
 
     def _passes(self, word: str, language: Language, words: list[str]) -> bool:
-        """Tell whether the text is in the language, as far as small words tell; for "son" its other words count too."""
+        """Say whether the text is in the language, as far as small words tell; for "son" its other words count too."""
         others = set(words) - {word}
         signs = (others & language.markers) - _ENGLISH - _BOTH
         if not signs or others & (_ENGLISH - language.markers):

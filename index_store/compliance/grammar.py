@@ -88,13 +88,13 @@ class Grammar:
                 )
 
     def _is_a_person(self, token: Token) -> bool:
-        """Tell whether "Wendy" in "Wendy, 9" can be a person: a word for one, or no English word at all."""
+        """Return whether "Wendy" in "Wendy, 9" can be a person: a word for one, or no English word at all."""
         if token.tag_ == "NNS" or is_in(token, self._contexts.things | self._contexts.animals):
             return False
         return is_in(token, self._contexts.people) or is_name(token.lower_)
 
     def _is_no_person(self, token: Token) -> bool:
-        """Tell whether "a dog's fourth birthday", "the company's first birthday" is no person's."""
+        """Return whether "a dog's fourth birthday", "the company's first birthday" is no person's."""
         contexts, doc = self._contexts, token.doc
         owners = [child for child in token.children if child.dep_ in ("poss", "compound", "nmod")]
         if any(is_in(owner, contexts.animals | contexts.things | contexts.belongings) for owner in owners):
@@ -120,7 +120,7 @@ class Grammar:
                         yield Mention("pair", second, f"{first.text} ... {second.text}", pair.sense)
 
     def _describes(self, first: Token, second: Token) -> bool:
-        """Tell whether "young" belongs to "player": by the parse, or at most two plain words before it."""
+        """Return whether "young" belongs to "player": by the parse, or at most two plain words before it."""
         between = first.doc[first.i + 1 : second.i]
         plain_words = all(word.tag_[0] in "NJ" and word.lemma_ not in self._contexts.people for word in between)
         return first.head == second or (0 < second.i - first.i <= 3 and plain_words)

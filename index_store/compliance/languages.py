@@ -112,5 +112,5 @@ class Languages:
 
 
 def _is_spaced(phrase: str) -> bool:
-    """Tell whether a phrase is in letters of a language that puts spaces between words."""
+    """Return whether a phrase is in letters of a language that puts spaces between words."""
     return " " in phrase or phrase < "\u0e00"

@@ -98,12 +98,12 @@ _NAMES = frozenset(_NAMES_TEXT.split())
 
 
 def is_name(word: str) -> bool:
-    """Tell whether a word can be somebody's name: a given name, or no English word at all."""
+    """Return whether a word can be somebody's name: a given name, or no English word at all."""
     return word in _NAMES or not is_english(word)
 
 
 def is_english(word: str) -> bool:
-    """Tell whether a word, or what it was formed from by -s, -ed, -ing or -er, is in the lemmatizer's list."""
+    """Return whether a word, or what it was formed from by -s, -ed, -ing or -er, is in the lemmatizer's list."""
     known = _known_words()
     if word in known or word.removesuffix("s") in known or word.removesuffix("es") in known:
         return True

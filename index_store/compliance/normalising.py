@@ -92,7 +92,7 @@ def _shown(letter: str) -> str:
 
 
 def is_foreign_mark(mark: str, base: str) -> bool:
-    """Tell whether a mark that no letter takes up means nothing: any on a Latin letter, a general one elsewhere."""
+    """Return whether a mark that no letter takes up means nothing: any on a Latin letter, a general one elsewhere."""
     return not base or base < "\u0250" or unicodedata.name(mark, "COMBINING").startswith(("COMBINING", "VARIATION"))
 
 
@@ -109,5 +109,5 @@ def _one_alphabet(word: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_latin(letter: str) -> bool:
-    """Tell whether a letter belongs to the Latin alphabet."""
+    """Return whether a letter belongs to the Latin alphabet."""
     return letter.isascii() or unicodedata.name(letter, "").startswith("LATIN")

@@ -29,7 +29,7 @@ class ShowingRule:
         self._named = encoder_named
 
     def withholds(self, photo: StoredPhoto, embedding: Embedding, decisions: HandDecisions) -> bool:
-        """Tell whether the notice stands in place of a photo, by the decisions that stand at this moment."""
+        """Return whether the notice stands in place of a photo, by the decisions that stand at this moment."""
         decision = decisions.standing.get(photo.content_hash)
         if decision is not None:
             return decision.withheld

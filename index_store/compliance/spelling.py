@@ -101,7 +101,7 @@ def _one_less(word: str) -> set[str]:
 
 
 def one_letter_apart(left: str, right: str) -> bool:
-    """Tell whether one letter wrong, missing, too many, or one swap of neighbours turns one word into the other."""
+    """Return whether one letter wrong, missing, too many, or one swap of neighbours turns one word into the other."""
     if abs(len(left) - len(right)) > 1 or left == right:
         return False
     start = 0

@@ -197,7 +197,7 @@ def _stands_in(words: str, text: str, present: set[str]) -> bool:
 
 
 def is_gluable(form: str) -> bool:
-    """Tell whether a form is long enough to be looked for inside longer words; "lad" is part of too many."""
+    """Return whether a form is long enough to be looked for inside longer words; "lad" is part of too many."""
     return len(form) > 4 or form in ("girl", "baby", "kids", "boys")
 
 

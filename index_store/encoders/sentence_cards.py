@@ -59,12 +59,12 @@ _FAMILIES = {"clip": _Family(512, 224, 77), "siglip": _Family(768, 224, 64)}
 
 
 def is_sentence_folder(folder: Path) -> bool:
-    """Tell whether a folder looks like a model of sentence-transformers or transformers."""
+    """Return whether a folder looks like a model of sentence-transformers or transformers."""
     return (folder / _MODULES_FILE).is_file() or (folder / _CONFIG_FILE).is_file()
 
 
 def looks_like_hub_name(name: str) -> bool:
-    """Tell whether a name is that of a model on the hub: organisation/model, or a CLIP of sentence-transformers."""
+    """Return whether a name is that of a model on the hub: organisation/model, or a CLIP of sentence-transformers."""
     return bool(_HUB_NAME.fullmatch(name)) and ("/" in name or name.startswith(("clip-", "siglip")))
 
 

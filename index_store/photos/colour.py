@@ -149,7 +149,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _is_plausible(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Tell whether greys, or ink, go from dark to white in steps: of a damaged profile that can be read few do."""
+    """Return whether greys, or ink, go from dark to white in steps: of a damaged profile that can be read few do."""
     ramp = np.linspace(0, 255, 17).astype(np.uint8)
     if mode == "CMYK":  # black ink alone, the least first
         numbers = np.stack([*(np.zeros_like(ramp),) * 3, ramp[::-1]], axis=-1)
@@ -163,7 +163,7 @@ def _is_plausible(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 
 def _changes(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Tell whether a transform moves any of some hundred colours by more than two steps of 255."""
+    """Return whether a transform moves any of some hundred colours by more than two steps of 255."""
     steps = np.linspace(0, 255, 9).astype(np.uint8)
     if mode == "L":
         before = Image.fromarray(steps[None, :])

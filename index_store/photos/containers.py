@@ -145,7 +145,7 @@ _RAW_COMPRESSIONS = frozenset({32767, 32769, 32770, 34713, 65000, 65535})
 
 
 def raw_signs(content: bytes) -> str:
-    """Tell whether a TIFF is camera RAW: "sure", "maybe" (a maker's file that begins with a thumbnail), or ""."""
+    """Return whether a TIFF is camera RAW: "sure", "maybe" (a maker's file that begins with a thumbnail), or ""."""
     if content[8:10] == b"CR" or content[8:12] in (b"IIII", b"MMMM"):  # Canon's CR2, Phase One's IIQ
         return "sure"
     directories = [directory.numbers for directory in tiff_directories(content)]
@@ -254,7 +254,7 @@ def _jxl_pair(bits: _Bits) -> tuple[int, int]:
 
 
 def is_cut_short(content: bytes, family: str) -> bool:
-    """Tell whether the end of a file is missing, as far as its parts say how long they are."""
+    """Return whether the end of a file is missing, as far as its parts say how long they are."""
     match family:
         case "JPEG":
             *_, (_, _, header_end) = [(0, 0, 2), *jpeg_segments(content)]

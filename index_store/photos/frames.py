@@ -43,17 +43,17 @@ def further(picture: Image.Image, family: str) -> list[int | None]:
 
 
 def is_preview(page: Image.Image, family: str) -> bool:
-    """Tell whether the page of a TIFF that is open is a small copy or a mask, which no viewer shows."""
+    """Return whether the page of a TIFF that is open is a small copy or a mask, which no viewer shows."""
     if family != "TIFF":
         return False
     return bool(int(getattr(page, "tag_v2", {}).get(_SUBFILE_TAG, 0) or 0) & (_PREVIEW | _MASK))
 
 
 def is_absent(picture: Image.Image, family: str, content: bytes) -> bool:
-    """Tell whether the frame that is open is none: editors leave MPO's list of frames and drop the frames."""
+    """Return whether the frame that is open is none: editors leave MPO's list of frames and drop the frames."""
     return family == "JPEG" and content[picture.offset : picture.offset + 3] != b"\xff\xd8\xff"  # type: ignore[attr-defined]
 
 
 def has_unseen_track(content: bytes, family: str, count: int) -> bool:
-    """Tell whether a HEIF file holds a moving picture of which the decoder gives the first frame alone."""
+    """Return whether a HEIF file holds a moving picture of which the decoder gives the first frame alone."""
     return family == "HEIF" and count == 1 and any(kind == b"moov" for kind, _, _ in boxes(content))

@@ -44,7 +44,7 @@ _RUBBISH_BEGINNINGS = (".trash-", ".trashed-", "._")
 
 
 def is_rubbish(name: str) -> bool:
-    """Tell whether a NAS or a desktop keeps trash, thumbnails or its own notes under this name."""
+    """Return whether a NAS or a desktop keeps trash, thumbnails or its own notes under this name."""
     lower = name.lower()
     return lower in _RUBBISH or lower.startswith(_RUBBISH_BEGINNINGS)
 
@@ -74,7 +74,7 @@ class Rules:
         self._named = named
 
     def __bool__(self) -> bool:
-        """Tell whether there is any pattern."""
+        """Return whether there is any pattern."""
         return bool(self._of_files or self._named)
 
     def for_root(self, root: str, patterns: Sequence[str]) -> Rules:

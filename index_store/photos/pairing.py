@@ -54,7 +54,7 @@ def paired_raw(files: Sequence[PhotoFile], raw: Collection[str], known: Containe
 
 
 def belongs_to_a_photo(path: str, photos: Container[str]) -> bool:
-    """Tell whether a file is a sidecar, or a video named like one of `photos`, paths without their suffix."""
+    """Return whether a file is a sidecar, or a video named like one of `photos`, paths without their suffix."""
     stem, suffix = os.path.splitext(path)
     return suffix.lower() in SIDECAR_SUFFIXES or (suffix.lower() in _VIDEO_SUFFIXES and stem in photos)
 

@@ -46,5 +46,5 @@ def read_photo_file(path: str) -> tuple[PhotoFile, bytes]:
 
 
 def named_like_raw(path: str) -> bool:
-    """Tell whether a file is named like camera RAW."""
+    """Return whether a file is named like camera RAW."""
     return os.path.splitext(path)[1].lower() in RAW_SUFFIXES

@@ -107,7 +107,7 @@ class Passing:
         return {"$and": parts} if len(parts) > 1 else parts[0] if parts else None
 
     def admits(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether a row passes."""
+        """Return whether a row passes."""
         day, group = row.get(DAY), row.get(GROUP)
         if not isinstance(day, int) or not isinstance(group, int):
             return False

@@ -261,7 +261,7 @@ def _changed_value(value: object, chance: Random, outside: Path) -> object:
 
 
 def _still_withheld(store: Path) -> bool:
-    """Tell whether all that says what is withheld is as it was; who changes that has the photos anyway."""
+    """Return whether all that says what is withheld is as it was; who changes that has the photos anyway."""
     try:
         with closing(sqlite3.connect(f"file:{store / DATABASE}?mode=ro", uri=True)) as database:
             hands = database.execute(

@@ -81,7 +81,7 @@ def read_under_age(table: Path) -> frozenset[str]:
 
 
 def is_named(photo: Path, ends: frozenset[str]) -> bool:
-    """Tell whether one of `ends` is the end of a photo's path, whole parts of it."""
+    """Return whether one of `ends` is the end of a photo's path, whole parts of it."""
     parts = photo.parts
     return any("/".join(parts[-length:]) in ends for length in range(1, len(parts) + 1))
 
@@ -149,7 +149,7 @@ def _joined(problems: Sequence[str]) -> str:
 
 
 def held_out(image: str, share: float) -> bool:
-    """Tell whether a photo belongs to the validation part: a fixed hash of its name, so the part never moves.
+    """Return whether a photo belongs to the validation part: a fixed hash of its name, so the part never moves.
 
     `share` in [0, 1] is the expected share of photos that do; a larger share holds all of a smaller one.
     """

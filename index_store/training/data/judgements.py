@@ -36,7 +36,7 @@ class ExpertPair:
 
     @property
     def own(self) -> bool:
-        """Tell whether the text was written for this very photo."""
+        """Return whether the text was written for this very photo."""
         return photo_of(self.query_id) == self.image
 
 

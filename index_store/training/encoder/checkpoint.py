@@ -54,7 +54,7 @@ class Checkpoints:
         return loaded
 
     def is_due(self) -> bool:
-        """Tell whether so much time has passed that the state should be saved."""
+        """Return whether so much time has passed that the state should be saved."""
         return self._file is not None and time.monotonic() - self._saved >= SECONDS
 
     def save(self, state: Mapping[str, Any]) -> None:

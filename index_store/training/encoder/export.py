@@ -164,7 +164,7 @@ def _write_blocks(exported: Path, path: Path) -> None:
 
 
 def _is_convolutional(tower: PhotoTower) -> bool:
-    """Tell whether most of the trunk's weights are those of convolutions."""
+    """Return whether most of the trunk's weights are those of convolutions."""
     modules = [*tower.front.modules(), *tower.tail.modules()]
     convolutions = sum(module.weight.numel() for module in modules if isinstance(module, nn.Conv2d))
     return convolutions >= sum(module.weight.numel() for module in modules if isinstance(module, nn.Linear))

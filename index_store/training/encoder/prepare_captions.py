@@ -131,7 +131,7 @@ def _replaced(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def is_class_set(photos: Sequence[CaptionedPhoto]) -> bool:
-    """Tell whether captions are names of classes: on average, more than two photos share one."""
+    """Return whether captions are names of classes: on average, more than two photos share one."""
     captions = [caption for photo in photos for caption in photo.captions]
     return len(set(captions)) < len(captions) / 2
 
