@@ -29,11 +29,21 @@ def at_home(context: click.Context, parameter: click.Parameter, values: tuple[st
     return tuple(expanded(value) for value in values if _at_home(context, parameter, value))
 
 
-def folder_here(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def _folders_here(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Return absolute paths, or addresses."""
     from index_store.photos.file_system import absolute  # late: most commands name no folder
 
     return tuple(absolute(value) for value in at_home(context, parameter, values))
+
+
+folders_option = click.option(
+    "--in",
+    "folders",
+    multiple=True,
+    callback=_folders_here,
+    metavar="FOLDER",
+    help="Only photos at or below FOLDER. May be repeated.",
+)
 
 
 def day(_context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:

@@ -9,7 +9,7 @@ import click
 from imgsearch_cli import exits
 from imgsearch_cli.options import (
     encoder_option,
-    folder_here,
+    folders_option,
     format_option,
     no_policy_option,
     policy_option,
@@ -19,14 +19,7 @@ from imgsearch_cli.streams import say
 
 
 @click.command()
-@click.option(
-    "--in",
-    "folders",
-    multiple=True,
-    callback=folder_here,
-    metavar="FOLDER",
-    help="Only photos at or below FOLDER. May be repeated.",
-)
+@folders_option
 @click.option("--equal", is_flag=True, help="Only files of equal content.")
 @format_option("table", "jsonl", "paths")
 @store_option

@@ -15,7 +15,7 @@ from imgsearch_cli.options import (
     at_home,
     day,
     encoder_option,
-    folder_here,
+    folders_option,
     format_option,
     no_policy_option,
     policy_option,
@@ -37,14 +37,7 @@ from index_store.question import Filters, Question
     help="Find photos like this file, indexed or not; - reads one from standard input. May be repeated.",
 )
 @click.option("--not", "away", multiple=True, metavar="TEXT", help="Keep away from TEXT. May be repeated.")
-@click.option(
-    "--in",
-    "folders",
-    multiple=True,
-    callback=folder_here,
-    metavar="FOLDER",
-    help="Only photos at or below FOLDER. May be repeated.",
-)
+@folders_option
 @click.option(
     "--after", callback=day, metavar="DATE", help="Only photos taken on that day (2021-06-14), month or year, or later."
 )

@@ -56,11 +56,6 @@ class PhotoRules:
         """What rows name as the rule that judged them."""
         return "+".join(rule.version for rule in (self.shipped, self.own) if rule)
 
-    @property
-    def sees_shipped(self) -> bool:
-        """Whether the tower that ships has to look at each photo besides the encoder's own."""
-        return self.shipped is not None
-
     def judge_rows(self, embeddings: Embeddings, shipped_vectors: Sequence[str]) -> list[Verdict]:
         """Return the strictest verdict for each row, from what is stored of it; no photo is opened.
 

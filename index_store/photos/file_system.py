@@ -77,10 +77,6 @@ class Entry:
         """No object is a link."""
         return False
 
-    def stat(self) -> Status:
-        """Return what the listing said of it."""
-        return self.status
-
 
 def absolute(path: str) -> str:
     """Return a path as an absolute one, or an address without what means nothing.

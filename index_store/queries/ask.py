@@ -161,7 +161,7 @@ class Searcher:
             if vector is None:
                 return None
             away.append(vector)
-        if self._withhold and question.text and away and self._leads_to_children(question):
+        if self._withhold and text is not None and away and self._leads_to_children(question, text, away):
             return None
         like: dict[str, Embedding] = {}
         for photo in question.like:
@@ -173,11 +173,15 @@ class Searcher:
 
         return aimed(text, like, away, self.reranker)
 
-    def _leads_to_children(self, question: Question) -> bool:
-        """Whether a text, moved away from the others, comes to mean what would be refused: "people", not "adults"."""
+    def _leads_to_children(self, question: Question, text: Embedding, away: Sequence[Embedding]) -> bool:
+        """Whether a text, moved away from the others, comes to mean what would be refused: "people", not "adults".
+
+        `text` and `away` are their vectors by the store's encoder; the look knows those of the tower that ships alone.
+        """
         from index_store.queries.combining import combined  # late: numpy
 
-        text, *away = self._shipped_tower.encode_texts([question.text, *question.away])
+        if self.store.manifest.encoder != self._shipped_card.name:
+            text, *away = self._shipped_tower.encode_texts([question.text, *question.away])
         return self._judge.refuses(combined(text, [], away))
 
     def _found(self, aim: Aim, question: Question, least: float) -> tuple[list[tuple[float, Candidate]], list[Match]]:
