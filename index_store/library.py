@@ -14,7 +14,6 @@ from index_store.compliance.choose_photo_rule import PhotoRules, choose_photo_ru
 from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
 from index_store.compliance.policy import load_policy
 from index_store.compliance.towers import shipped_tower
-from index_store.encoders.encoder_models import RERANKER, find_model
 from index_store.encoders.known_folders import remember_folder
 from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
 from index_store.errors import PhotoError, StoreError, UsageError
@@ -414,7 +413,6 @@ class Library:
         policy = load_policy(self.policy_file)
         store = self._open(read_only=True)
         roots = store.roots()
-        name = store.manifest.encoder
         withheld = set(_paths(store.withheld(policy.photo_threshold)))
         return StoreStatus(
             store=shown_place(self.place),
@@ -425,7 +423,7 @@ class Library:
             encoder=store.manifest.encoder,
             encoders={each.manifest.encoder: each.count() for each in (store, *store.others())},
             dimension=store.manifest.dimension,
-            reranker=scorer_of(store, find_model(RERANKER, name, self.encoder)).version,
+            reranker=scorer_of(store, self.encoder).version,
             policy=policy.digest,
             bytes_on_disk=store.bytes_on_disk(),
             indexed_at=max((root.indexed_at for root in roots), default=None),

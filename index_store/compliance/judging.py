@@ -89,7 +89,7 @@ class TextJudge:
                 from index_store.compliance.text_look import load_text_look
                 from index_store.encoders.registry import encoder_card
 
-                self._look = load_text_look(encoder_card().name)
+                self._look = load_text_look(encoder_card().towers)
             return self._look
 
     def _shipped_tower(self) -> Embed:

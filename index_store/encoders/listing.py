@@ -64,7 +64,7 @@ def _listed(encoder: str, kind: str) -> ListedEncoder:
 
 def _has(kind: str, card: EncoderCard, encoder: str) -> bool:
     folder = find_model(kind, card.name, encoder)
-    return folder is not None and belongs_to(folder) == card.name
+    return folder is not None and belongs_to(folder) in (card.name, card.towers)
 
 
 def _lacking(card: EncoderCard) -> str:

@@ -20,7 +20,7 @@ from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.judging import TextJudge
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
-from index_store.encoders.encoder_models import RERANKER, find_model
+from index_store.encoders.encoder_models import RERANKER, find_model, towers_of
 from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.errors import PolicyError
 from index_store.once import once
@@ -223,7 +223,7 @@ class Searcher:
         """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept."""
         shipped = self._shipped_card
         fresh = "_shipped_tower" not in self.__dict__  # to open a tower costs what the cache saves, to run it less
-        known = self._cache.get(shipped.name, text, shipped.dimension) if fresh else None
+        known = self._cache.get(shipped.towers, text, shipped.dimension) if fresh else None
 
         def by_shipped(wanted: str) -> Embedding:
             return known if known is not None and wanted == text else self._shipped_tower.encode_texts([wanted])[0]
@@ -237,7 +237,7 @@ class Searcher:
         elif self._card.name == shipped.name:
             made = by_shipped(text)
         if made is not None and known is None and fresh:
-            self._cache.put(shipped.name, text, made)
+            self._cache.put(shipped.towers, text, made)
         return made if made is not None and self.store.manifest.encoder == shipped.name else self._embed(text)
 
     @once
@@ -271,11 +271,11 @@ class Searcher:
         """Return the embedding of a text by the store's encoder, from the cache where it is known."""
         manifest = self.store.manifest
         fresh = "encoder" not in self.__dict__
-        known = self._cache.get(manifest.encoder, text, manifest.dimension) if fresh else None
+        known = self._cache.get(self._store_card.towers, text, manifest.dimension) if fresh else None
         if known is None:
             known = self.encoder.encode_texts([text])[0]
             if fresh:
-                self._cache.put(manifest.encoder, text, known)
+                self._cache.put(self._store_card.towers, text, known)
         return known
 
     @once
@@ -300,7 +300,7 @@ class Searcher:
     @once
     def reranker(self) -> Scorer:
         """The model that scores a pair in [0, 1]: the encoder's regressor, or the cosine where it has none."""
-        return scorer_of(self.store, self._reranker_folder)
+        return scorer_of(self.store, self._encoder)
 
     @property
     def calibrated(self) -> bool | str:
@@ -369,8 +369,10 @@ class Searcher:
         return self._card if self._card.name == name else stored_card(name)
 
 
-def scorer_of(store: ImageStore, folder: Path | None) -> Scorer:
-    """Return the reranker in `folder`; without one, scores by reference to the store's photos, or the bare cosine.
+def scorer_of(store: ImageStore, named: str | None) -> Scorer:
+    """Return the reranker of the store's encoder, which the user may have `named`.
+
+    Without one, scores are by reference to the store's photos, or the bare cosine where it has few.
 
     Raises:
         WeightsError: the reranker is damaged, or belongs to another encoder.
@@ -378,9 +380,11 @@ def scorer_of(store: ImageStore, folder: Path | None) -> Scorer:
     from index_store.reranker.by_reference import LEAST_SAMPLE, SAMPLE, ReferenceScorer
     from index_store.reranker.cosine import load_scorer
 
+    name = store.manifest.encoder
+    folder = find_model(RERANKER, name, named)
     if folder is None and len(sample := store.sample(SAMPLE)) >= LEAST_SAMPLE:
         return ReferenceScorer(sample, store.count())
-    return load_scorer(store.manifest.encoder, folder)
+    return load_scorer(towers_of(name, named), folder)
 
 
 def search(

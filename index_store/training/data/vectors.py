@@ -88,7 +88,7 @@ def encoder_vectors(
     """Return the embeddings of named texts and named photos by an encoder, from the cache where it has them."""
     from index_store.encoders.registry import encoder_card, load_photo_encoder, load_text_encoder
 
-    name = encoder_card(encoder).name
+    card = encoder_card(encoder)
 
     def photo_half() -> tuple[PhotoInput, EmbedPhotos]:
         half = load_photo_encoder(encoder)
@@ -96,9 +96,9 @@ def encoder_vectors(
 
     nothing = np.zeros((0, encoder_card(encoder).dimension), np.float32)
     wanted = [text for _, text in texts]
-    text_rows = cache.texts(name, wanted, lambda: load_text_encoder(encoder).encode_texts) if wanted else nothing
+    text_rows = cache.texts(card.towers, wanted, lambda: load_text_encoder(encoder).encode_texts) if wanted else nothing
     paths = [path for _, path in photos]
-    photo_rows = cache.photos(name, paths, photo_half, progress) if paths else nothing
+    photo_rows = cache.photos(card.name, paths, photo_half, progress) if paths else nothing
     return Vectors([name for name, _ in texts], text_rows), Vectors([name for name, _ in photos], photo_rows)
 
 

@@ -70,7 +70,7 @@ def cache(tmp_path_factory) -> VectorCache:
 def test_training_writes_weights_that_are_read_back(folder, cache, tmp_path):
     options = TrainingOptions(model="ridge", withhold=False)
     report = train_reranker(folder, tmp_path, options, cache)
-    reranker = load_reranker(encoder_card().name, tmp_path)
+    reranker = load_reranker(encoder_card().towers, tmp_path)
     assert reranker.version == report.version
     assert (report.train_photos, report.valid_photos, report.valid_pairs) == (8, 4, 48)
     assert report.metrics.keys() >= {"RMSE", "MAE", "R2", "ECE", "tau_c_expert", "tau_b_crowd"}
@@ -287,7 +287,7 @@ def captioned(tmp_path_factory) -> Path:
 def test_short_queries_are_trained_measured_and_written_down(folder, captioned, cache, tmp_path):
     options = TrainingOptions(withhold=False, short=(DataFolder(captioned, 0.5, 0.9),), measured=(captioned,))
     report = train_reranker(folder, tmp_path, options, cache)
-    reranker = load_reranker(encoder_card().name, tmp_path)
+    reranker = load_reranker(encoder_card().towers, tmp_path)
     assert reranker.short is not None
     assert report.short["boxes"]["short_mAP"] > 0.5
     found = reranker.card["short_queries"]
