@@ -35,7 +35,7 @@ from tests.end_to_end.test_seeing import on_terminal
 
 POLICIES = ("shipped", "half", "all but allowed", "hand alone")
 BY_HAND, ALLOWED = 2, 1
-"""Photos withheld by hand, those that the rule finds the least likely, and allowed, those that it finds the likeliest."""
+"""Photos withheld by hand, which the rule finds the least likely, and allowed, which it finds the likeliest."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ _COLOURS = re.compile(r"\x1b\[((?:\d+;?)*)m|([▀▄])|(\n)")
 
 
 def drawn(shown: str) -> np.ndarray:
-    """Return the pixels that a terminal draws as half blocks, two in a cell, one above the other: shape (rows, n, 3)."""
+    """Return the pixels that a terminal draws as half blocks, two in a cell above each other: shape (rows, n, 3)."""
     lines: list[list[tuple[tuple[int, ...], tuple[int, ...]]]] = [[]]
     front = back = (0, 0, 0)
     for codes, block, _newline in _COLOURS.findall(shown):
