@@ -285,8 +285,9 @@ def drawn(shown: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("policy", ["half", "hand alone"])
-def test_a_preview_in_the_terminal_draws_none_of_them(place, policy):
+def test_a_preview_in_the_terminal_draws_none_of_them(place, monkeypatch, policy):
     pytest.importorskip("textual_image")
+    monkeypatch.setenv("COLORTERM", "truecolor")
     from PIL import ImageOps
 
     at = ("--store", "store", "--policy", str(place.policies[policy]))
