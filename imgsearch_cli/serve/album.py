@@ -13,6 +13,8 @@ from imgsearch_cli.render import match_rows
 from imgsearch_cli.serve.dropped import DroppedPhotos
 from imgsearch_cli.serve.photo_ids import PhotoIds
 from index_store.errors import UsageError
+from index_store.paths import expanded
+from index_store.photos.file_system import absolute
 from index_store.photos.thumbnails import LARGE_SIDE, SMALL_SIDE, Thumbnails
 from index_store.queries.ask import Searcher
 from index_store.queries.live import LiveSearcher
@@ -40,6 +42,7 @@ class Album:
     def overview(self) -> dict[str, Any]:
         """Return the number of photos and the indexed folders that are there."""
         with self._live.use() as searcher:
+            # a root may be a photo itself, and withheld
             roots = [
                 root.path for root in searcher.store.roots() if root.path.isprintable() and os.path.isdir(root.path)
             ]
@@ -106,7 +109,7 @@ class Album:
 
     def _question(self, searcher: Searcher, asked: QueryParams) -> Question:
         filters = Filters(
-            folders=tuple(os.path.abspath(os.path.expanduser(folder)) for folder in _values(asked, "in")),
+            folders=tuple(absolute(expanded(folder)) for folder in _values(asked, "in")),
             after=first_day(asked["after"]) if asked.get("after") else None,
             before=first_day(asked["before"]) if asked.get("before") else None,
             camera=asked.get("camera", ""),
