@@ -259,6 +259,7 @@ class Library:
         Raises:
             UsageError: nothing is at `new`, or nothing is indexed at or below `old`; nothing was changed.
         """
+        file_system.allow([new])
         if not file_system.exists(new):
             raise UsageError(f"{new}: is not there; move the folder first; nothing was changed")
         with self._writing():
@@ -374,6 +375,7 @@ class Library:
         with self._writing():
             store = self._open()
             stores = [store, *store.others()]
+            file_system.allow(paths)
             chosen = _chosen_files([photo for each in stores for photo in each.photos()], paths)
             _refuse_other_contents(chosen, withhold=withhold)
             vectors = {each.manifest.encoder: each.embeddings(list(chosen)) for each in stores}
@@ -512,6 +514,7 @@ def _chosen_places(
     foreign = [] if places else [Skipped(root.path, _FOREIGN) for root in roots if not root.trusted]
     if foreign and not own:
         raise UsageError(f"{store}: {foreign[0].path} {_FOREIGN}; nothing was changed")
+    file_system.allow_own(own)
     return chosen_places(places, own, store), foreign
 
 

@@ -111,10 +111,10 @@ def test_a_pipe_in_place_of_what_sqlite_opens_is_refused_and_not_waited_for(tmp_
 
 
 OPENERS = {
-    "to write": lambda place: connect(place),
+    "to write": connect,
     "to read": lambda place: connect(place, read_only=True),
-    "to look at": lambda place: state_of(place),
-    "to check": lambda place: integrity_problems(place),
+    "to look at": state_of,
+    "to check": integrity_problems,
 }
 
 
