@@ -240,6 +240,7 @@ class Library:
         Raises:
             UsageError: nothing is at `new`, or nothing is indexed at or below `old`; nothing was changed.
         """
+        file_system.allow([new])
         if not file_system.exists(new):
             raise UsageError(f"{new}: is not there; move the folder first; nothing was changed")
         with self._writing():

@@ -24,6 +24,7 @@ from imgsearch_cli.options import (
 from imgsearch_cli.seeing import refuse_for_batch, seeing_options, show_pictures
 from imgsearch_cli.streams import say
 from index_store.errors import UsageError
+from index_store.paths import is_address
 from index_store.question import Filters, Question
 
 
@@ -142,9 +143,11 @@ def query(
 
 
 def _given(photo: str) -> str | bytes:
-    """Return a photo of --like as the library takes it: the name of its file, or what standard input holds."""
+    """Return a photo of --like as the library takes it: its file's name, its address, or what standard input holds."""
     if photo != "-":
-        return photo
+        from index_store.photos.file_system import absolute
+
+        return absolute(photo) if is_address(photo) else photo
     from index_store.photos.hashing import MAX_FILE_BYTES, too_large
 
     content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)

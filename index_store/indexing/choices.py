@@ -8,6 +8,7 @@ from pathlib import Path
 from index_store.encoders.known_folders import remember_folder
 from index_store.encoders.registry import EncoderCard, encoder_card, shipped_before, stored_card
 from index_store.errors import StoreError, UsageError
+from index_store.photos import file_system
 from index_store.photos.places import Place, chosen_places
 from index_store.records import IndexedRoot, Skipped
 from index_store.store.images import ImageStore, encoder_in_use
@@ -32,6 +33,7 @@ def places_to_index(
     foreign = [] if places else [Skipped(root.path, _FOREIGN) for root in roots if not root.trusted]
     if foreign and not own:
         raise UsageError(f"{store}: {foreign[0].path} {_FOREIGN}; nothing was changed")
+    file_system.allow_own(own)
     return chosen_places(places, own, store), foreign
 
 

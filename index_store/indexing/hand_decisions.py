@@ -22,6 +22,7 @@ def decide_paths(store: ImageStore, paths: Sequence[str], *, withhold: bool, rea
             nothing was changed.
     """
     stores = [store, *store.others()]
+    file_system.allow(paths)
     chosen = _chosen_files([photo for each in stores for photo in each.photos()], paths)
     _refuse_other_contents(chosen, withhold=withhold)
     vectors = {each.manifest.encoder: each.embeddings(list(chosen)) for each in stores}

@@ -26,7 +26,7 @@ from index_store.errors import PolicyError
 from index_store.once import once
 from index_store.paths import cache_folder, named_store
 from index_store.queries.checking import MAX_K, checked, refuse_empty_folders
-from index_store.queries.matching import absent_roots, match_of
+from index_store.queries.matching import absent_roots, allow_own_addresses, match_of
 from index_store.queries.text_cache import TextCache
 from index_store.question import Filters, Question
 from index_store.records import BY_REFERENCE, Answer, Candidate, Match
@@ -320,7 +320,10 @@ class Searcher:
         if photo is None or vector is None:
             return None
         withheld = self._withhold and self._showing.withholds(photo, vector, self._standing_decisions())
-        return None if withheld else photo
+        if withheld:
+            return None
+        allow_own_addresses(self.store, photo.paths)
+        return photo
 
     def reopen(self) -> None:
         """Close the store, so that the next query opens it as it is then: Chroma does not see what others write."""
@@ -347,6 +350,7 @@ class Searcher:
                 continue
             withheld = self._withhold and self._showing.withholds(photo, candidate.embedding, decisions)
             matches.append(match_of(len(matches) + 1, score, candidate, None if withheld else photo, filters))
+        allow_own_addresses(self.store, [path for match in matches for path in match.paths])
         return matches
 
     def _standing_decisions(self) -> HandDecisions:

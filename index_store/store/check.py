@@ -12,6 +12,7 @@ import numpy as np
 
 from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
 from index_store.paths import is_address, is_there, lies_below
+from index_store.photos.file_system import allow_own
 from index_store.photos.hashing import hash_file
 from index_store.records import PhotoFile, StoredPhoto
 from index_store.store.database import DAMAGED_ADVICE, compact, integrity_problems
@@ -58,7 +59,9 @@ def check_store(store: ImageStore, threshold: float, *, deep: bool = False) -> l
     if findings:
         return findings  # all else reads the rows
     photos = sorted(store.photos(), key=lambda photo: photo.image_id)
-    roots = [root.path for root in store.roots()]
+    known = store.roots()
+    allow_own(known)
+    roots = [root.path for root in known]
     absent = Counter[str]()
     for photo in photos:
         findings += _check_files(photo, roots, absent, deep=deep)
