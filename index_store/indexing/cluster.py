@@ -69,5 +69,8 @@ def keep_to_ourselves(options: RayOptions) -> None:
     """
     # under `uv run` Ray would copy the working directory, perhaps the photos, to the cluster
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    if options.address is None and not any(name in os.environ for name in _TOKEN_VARIABLES):
+    if options.address is not None:
+        return
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else actors get what other programs leave, unlike a plain run
+    if not any(name in os.environ for name in _TOKEN_VARIABLES):
         os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
