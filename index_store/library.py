@@ -6,30 +6,46 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index_store.compliance.choose_photo_rule import PhotoRules, choose_photo_rules
 from index_store.compliance.decisions import Decision, HandDecisions
-from index_store.compliance.policy import load_policy
-from index_store.compliance.towers import shipped_tower
-from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
+from index_store.compliance.policy import Policy, load_policy
+from index_store.encoders.registry import encoder_card, load_photo_encoder, shipped_before, stored_card
 from index_store.errors import StoreError, UsageError
+from index_store.indexing.blocks import RunSpec
 from index_store.indexing.choices import drop_superseded, encoder_to_write, places_to_index
+from index_store.indexing.cluster import RayOptions, keep_to_ourselves, refuse_unusable
+from index_store.indexing.embed import Embedded, Progress
 from index_store.indexing.hand_decisions import decide_paths
 from index_store.indexing.plan import IndexPlan
-from index_store.indexing.run import IndexOptions, Progress, index_photos, judge_again, plan_run
+from index_store.indexing.run import (
+    Embedder,
+    IndexOptions,
+    index_photos,
+    judge_again,
+    plan_run,
+)
 from index_store.indexing.stored_paths import all_paths, follow_move, forget_paths
-from index_store.indexing.write import IndexModels
+from index_store.indexing.write import IndexModels, index_models
+from index_store.machine import wanted_device
 from index_store.once import once
-from index_store.paths import is_url, lies_below, named_store
+from index_store.paths import is_address, is_url, lies_below, named_store
 from index_store.photos import file_system
 from index_store.photos.places import Place
 from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
 from index_store.queries.status import store_status
 from index_store.question import Filters, Question
-from index_store.records import Answer, IndexedRoot, IndexReport, Skipped, StoredPhoto, StoreStatus
+from index_store.records import (
+    Answer,
+    EncodingJob,
+    IndexedRoot,
+    IndexReport,
+    Skipped,
+    StoredPhoto,
+    StoreStatus,
+)
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.store.client import close_folder, store_exists
 from index_store.store.images import ImageStore, create_store, open_store
@@ -89,8 +105,12 @@ class Library:
         Raises:
             PolicyError, EncoderError, WeightsError: what is needed is missing or broken; nothing was changed.
             UsageError, StoreError: see `index_store.indexing.run.index_photos`.
+            ClusterError, MissingExtraError: the work cannot be done on Ray.
         """
         places = _as_places(places)
+        options = options or IndexOptions()
+        if options.ray:
+            refuse_unusable(self.place, options.ray)
         policy = load_policy(self.policy_file)
         card = encoder_to_write(self.place, self.encoder, places)
         rules = choose_photo_rules(card, policy, named=self.encoder)
@@ -101,8 +121,9 @@ class Library:
             chosen, foreign = places_to_index(places, store.roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = HandDecisions(store.decisions(), card.name)
-            models = self._models(card, rules, decisions, policy.photo_threshold)
-            report = index_photos(chosen, store, models, options, progress)
+            models = index_models(card, rules, decisions, policy.photo_threshold, self.device)
+            embed = self._on_ray(options.ray, chosen, store, rules, policy) if options.ray else None
+            report = index_photos(chosen, store, models, options, progress, embed)
             judge_again(store, rules, policy.digest, decisions)
             if report.encoded:
                 store.tune()
@@ -366,11 +387,33 @@ class Library:
         store = self._open(read_only=True)
         return store_status(store, policy, self.encoder)
 
-    def _models(self, card: EncoderCard, rules: PhotoRules, decisions: HandDecisions, threshold: float) -> IndexModels:
-        own = None if rules.own is None else rules.own.load
-        load_encoder = partial(load_photo_encoder, card, device=self.device)
-        shipped = shipped_tower(rules, self.device)
-        return IndexModels(card.photo_input, load_encoder, own, decisions, threshold, shipped)
+    def _on_ray(
+        self, ray: RayOptions, chosen: Sequence[Place], store: ImageStore, rules: PhotoRules, policy: Policy
+    ) -> Embedder:
+        """Return what embeds the photos of these places on Ray."""
+        there = [place.path for place in chosen if not is_address(place.path) and file_system.exists(place.path)]
+        names = {root.name: root.path for root in store.roots() if root.name}
+        folder = self.encoder and os.path.abspath(self.encoder)
+        spec = RunSpec(
+            place=self.place,
+            names=names | {place.name: place.path for place in chosen if place.name},
+            roots=tuple(there),
+            encoder=store.manifest.encoder,
+            named=folder if folder and os.path.isdir(folder) else self.encoder,
+            rules=rules.version,
+            policy=policy,
+            device="cuda" if wanted_device(self.device) == "cuda" else "cpu",
+        )
+
+        def embed(
+            jobs: Sequence[EncodingJob], _: ImageStore, __: IndexModels, options: IndexOptions, progress: Progress
+        ) -> Embedded:
+            keep_to_ourselves(ray)
+            from index_store.indexing.on_ray import embed_on_ray  # late: Ray takes a second
+
+            return embed_on_ray(jobs, spec, ray, options.workers, progress)
+
+        return embed
 
     def _is_superseded(self, store: ImageStore) -> bool:
         """Whether a store's photos have to be embedded again: its encoder came with another version."""

@@ -17,7 +17,7 @@ from index_store.errors import MissingExtraError, UsageError
 from index_store.indexing.run import IndexOptions, index_photos
 from index_store.indexing.write import IndexModels
 from index_store.photos import file_system
-from index_store.photos.decode import decode_ahead
+from index_store.photos.decode import Decoders
 from index_store.photos.find import find_photos
 from index_store.photos.places import Place, chosen_places
 from index_store.photos.thumbnails import Thumbnails
@@ -135,11 +135,11 @@ def test_a_photo_that_is_gone_before_it_is_read_costs_itself_alone(index, store,
     tree.paint("a.png")
     tree.paint("b.png", "blue", 20)
 
-    def after_the_listing(*arguments):
+    def after_the_listing(workers):
         tree.remove("a.png")
-        return decode_ahead(*arguments)
+        return Decoders(workers)
 
-    monkeypatch.setattr("index_store.indexing.run.decode_ahead", after_the_listing)
+    monkeypatch.setattr("index_store.indexing.run.Decoders", after_the_listing)
     report = index(tree.root)
     assert [(skip.path, skip.reason) for skip in report.skipped] == [(f"{tree.root}/a.png", "no such file or directory")
         if tree.bucket is None
