@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from index_store.training.evaluate.evaluation import EvaluationReport
     from index_store.training.photo_rule.train import PhotoRuleReport
     from index_store.training.reranker.train import TrainingReport
-    from index_store.training.study.study import Study
+    from index_store.training.study.rows import Study
     from index_store.training.text_look.train import TextLookReport
 
 _WIDE = 120
@@ -188,12 +188,15 @@ def _ranks_table(report: EvaluationReport) -> Table:
 
 
 def render_study(study: Study) -> None:
-    """Write the study's rows, block by block; a row that could not run says why."""
+    """Write the study's rows, block by block, then why rows were not run; narrow terminals see no spreads."""
+    console = stdout_console()
     for block in study.blocks():
-        table = Table(title=block, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(title=block.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("row", overflow="fold")
-        for column in ("RMSE", "constant", "ratio", "tau-c", "ECE", "pairs"):
+        for column in block.columns:
             table.add_column(column, justify="right", no_wrap=True)
-        for row in study.rows_of(block):
-            table.add_row(row.name, *row.cells())
-        stdout_console().print(table)
+        for name, cells in block.measured():
+            table.add_row(name, *(cells if console.width >= _WIDE else (cell.split(" ±")[0] for cell in cells)))
+        console.print(table if table.row_count else block.title)
+        for line in block.not_run():
+            write_line(line)
