@@ -42,7 +42,8 @@ class VectorCache:
         """Return the vector of each text; `load` is called only where the cache has none."""
 
         def embed() -> Rows:
-            embed_texts, rows = load(), list[Rows]()
+            embed_texts = load()
+            rows: list[Rows] = []
             for start in range(0, len(texts), TEXT_BATCH):
                 rows.append(embed_texts(texts[start : start + TEXT_BATCH]))
                 if progress is not None:

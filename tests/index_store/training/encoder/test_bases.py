@@ -465,7 +465,7 @@ def test_a_damaged_resnet_is_named(places: SimpleNamespace, monkeypatch: pytest.
     file.write_bytes(b"nothing")
     with pytest.raises(WeightsError, match=rf"{RESNET_FILE}: its sum begins with .*nothing was changed$"):
         load_photo_base("resnet18")
-    file.rename(recognised := file.with_name("resnet18-17e88db1.pth"))  # the sum of "nothing"
+    file.rename(recognised := file.with_name("resnet18-1785cfc3.pth"))  # the sum of "nothing"
     monkeypatch.setattr(resnet, "RESNET_FILE", recognised.name)
     with pytest.raises(WeightsError, match=rf"{recognised.name}: is no state of ResNet-18 .*nothing was changed$"):
         load_photo_base("resnet18")
