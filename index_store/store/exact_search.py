@@ -226,7 +226,7 @@ def _best_of_part(
             continue
         block = buffer[: len(here)]
         _read(file, block, start)
-        similarities = queries @ block["vector"].T
+        similarities = _products(queries, block["vector"])
         if not here.all():
             similarities[:, ~here] = -2.0
         for each, row in zip(best, similarities, strict=True):
@@ -234,6 +234,13 @@ def _best_of_part(
             if len(near):
                 each.add(row[near], near + start)
     return best
+
+
+def _products(queries: Vectors, rows: Vectors) -> Vectors:
+    if len(queries) > 1:
+        return np.asarray(queries @ rows.T)
+    # where numpy's matrix products have several threads, these wait for so small a product at the cost of all cores
+    return np.einsum("ij,j->i", rows, queries[0])[np.newaxis]
 
 
 def _read(file: int, block: NDArray[Any], start: int) -> None:
@@ -247,12 +254,10 @@ def _read(file: int, block: NDArray[Any], start: int) -> None:
 
 
 def _read_some(file: int, kind: np.dtype[Any], rows: set[int]) -> dict[int, Vectors]:
-    found = {}
-    for row in rows:
-        block = np.empty(1, dtype=kind)
-        _read(file, block, row)
-        found[row] = block["vector"][0].copy()
-    return found
+    blocks = np.empty(len(rows), dtype=kind)
+    for place, row in enumerate(rows):
+        _read(file, blocks[place : place + 1], row)
+    return dict(zip(rows, np.ascontiguousarray(blocks["vector"]), strict=True))
 
 
 def _candidates(query: Vectors, vectors: Mapping[str, Vectors], pool: int) -> list[Candidate]:
