@@ -58,7 +58,7 @@ def _recall(encoder: ListedEncoder) -> float:
 
 def _listed(encoder: str, kind: str) -> ListedEncoder:
     known = PUBLISHED.get(encoder) if kind == "hub" else None
-    unknown = ListedEncoder(encoder, kind, megabytes=known and known.megabytes, published=known)
+    unknown = ListedEncoder(encoder, kind, megabytes=known.megabytes if known else None, published=known)
     try:
         if kind == "hub" and find_hub_card(encoder) is None:
             return replace(unknown, missing=f"imgsearch encoders --fetch {encoder}")

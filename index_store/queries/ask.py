@@ -12,9 +12,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.judging import TextJudge
@@ -22,7 +22,8 @@ from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
 from index_store.encoders.encoder_models import RERANKER, find_model, towers_of
 from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
-from index_store.errors import PolicyError
+from index_store.errors import PolicyError, UsageError
+from index_store.machine import usable_cores
 from index_store.once import once
 from index_store.paths import cache_folder, named_store
 from index_store.queries.checking import MAX_K, checked, refuse_empty_folders
@@ -47,8 +48,29 @@ DEFAULT_POOL = 100
 _WITHHELD_DIGITS = 2
 """Decimals of the score of a withheld photo that a threshold can reveal."""
 
+_MOST_TOGETHER = 20_000
+"""Candidates that are kept for several questions at once: 20,000 are 30 MB."""
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
 _PROBABLY_NOT = 5
 """How many photos below the threshold an answer has where there is none above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Aimed:
+    """A question that passed its checks: as it was asked, as it is searched, and what for; None where it is refused."""
+
+    asked: str
+    question: Question
+    warnings: tuple[str, ...]
+    aim: Aim | None
+
+    @property
+    def pool_size(self) -> int:
+        """How many candidates it begins with."""
+        return max(self.question.pool, self.question.k) + len(self.aim.left_out if self.aim is not None else ())
 
 
 class Searcher:
@@ -98,31 +120,72 @@ class Searcher:
             StoreError, EncoderError, WeightsError, PolicyError: something that is needed is missing or broken.
         """
         question = query if isinstance(query, Question) else Question(query, k=k, pool=pool, min_score=min_score)
-        asked, (question, warnings) = question.text, checked(question)
+        return self._answer(self._aimed(question))
+
+    def ask_all(self, questions: Sequence[Question]) -> list[Answer | UsageError]:
+        """Answer several questions, in less time than one after the other, and each as `ask` does.
+
+        What is wrong with one question is its own error; what concerns all is raised, as `ask` raises it.
+        """
+        aimed = list(self._threads.map(_or_error(self._aimed), questions))
+        pools = self._pools([each for each in aimed if isinstance(each, _Aimed) and each.aim is not None])
+
+        def answer(each: _Aimed | UsageError) -> Answer | UsageError:
+            return each if isinstance(each, UsageError) else self._answer(each, pools.get(id(each)))
+
+        return list(self._threads.map(_or_error(answer), aimed))
+
+    def _aimed(self, asked: Question) -> _Aimed:
+        """Return what is searched for; raises as `ask` does."""
         started = time.perf_counter()
+        question, warnings = checked(asked)
         aim = self._aim(question)
+        if aim is not None:
+            took = 1000 * (time.perf_counter() - started)
+            _LOG.info("question embedded by %s in %.0f ms", self.store.manifest.encoder, took)
+        return _Aimed(asked.text, question, warnings, aim)
+
+    def _answer(self, aimed: _Aimed, pool: list[Candidate] | None = None) -> Answer:
+        """Return the answer; `pool` are the nearest photos, where they are known."""
+        question, aim, started = aimed.question, aimed.aim, time.perf_counter()
         if aim is None:
-            return Answer(asked, notice=self.policy.notice, refused=True)
-        embedded = time.perf_counter()
+            return Answer(aimed.asked, notice=self.policy.notice, refused=True)
         least = aim.scorer.min_score if question.min_score is None else question.min_score
-        ranked, matches = self._found(aim, question, least)
-        _LOG.info("question embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
-        _LOG.info(
-            "%d candidates from %s, reranked by %s, in %.0f ms",
-            len(ranked), self.store.place, aim.scorer.version, 1000 * (time.perf_counter() - embedded),
-        )  # fmt: skip
+        ranked, matches = self._found(aim, question, least, pool)
+        took = 1000 * (time.perf_counter() - started)
+        place = self.store.place
+        _LOG.info("%d candidates from %s, reranked by %s, in %.0f ms", len(ranked), place, aim.scorer.version, took)
         nearest = () if matches else self._shown(ranked, _PROBABLY_NOT, question.filters)
         if not ranked:
             refuse_empty_folders(question.filters, self.store)
         return Answer(
-            asked,
+            aimed.asked,
             tuple(matches),
             reason="" if matches else _nothing_found(nearest, least, self.store.place, question.filters),
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=False if question.like else self.calibrated,
-            warnings=(*warnings, *self._encoder_note, *self._upgrade_note, *absent_roots(matches, self.store)),
+            warnings=(*aimed.warnings, *self._encoder_note, *self._upgrade_note, *absent_roots(matches, self.store)),
             nearest=nearest,
         )
+
+    def _pools(self, aimed: Sequence[_Aimed]) -> dict[int, list[Candidate]]:
+        """Return the nearest photos of several questions, searched together, by the id of each."""
+        found: dict[int, list[Candidate]] = {}
+        for filters in {each.question.filters for each in aimed}:
+            some = [each for each in aimed if each.question.filters == filters]
+            sizes = [each.pool_size for each in some]
+            if max(sizes) * len(some) > _MOST_TOGETHER:
+                continue
+            import numpy as np
+
+            vectors = np.stack([each.aim.vector for each in some if each.aim is not None])
+            pools = self.store.nearest_to_each(vectors, max(sizes), filters)
+            found |= {id(each): pool[:size] for each, pool, size in zip(some, pools, sizes, strict=True)}
+        return found
+
+    @once
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(usable_cores(), thread_name_prefix="questions")
 
     def duplicates(
         self,
@@ -184,11 +247,19 @@ class Searcher:
             text, *away = self._shipped_tower.encode_texts([question.text, *question.away])
         return self._judge.refuses(combined(text, [], away))
 
-    def _found(self, aim: Aim, question: Question, least: float) -> tuple[list[tuple[float, Candidate]], list[Match]]:
-        """Return the ranked pool and the matches: the pool grows where withheld photos have used up its places."""
+    def _found(
+        self, aim: Aim, question: Question, least: float, first: list[Candidate] | None
+    ) -> tuple[list[tuple[float, Candidate]], list[Match]]:
+        """Return the ranked pool and the matches: the pool grows where withheld photos have used up its places.
+
+        `first` is the pool to begin with, where it is known.
+        """
         pool = max(question.pool, question.k)
         while True:
-            candidates = self.store.nearest(aim.vector, pool + len(aim.left_out), question.filters)
+            candidates = first
+            if candidates is None:
+                candidates = self.store.nearest(aim.vector, pool + len(aim.left_out), question.filters)
+            first = None
             there = [candidate for candidate in candidates if candidate.key not in aim.left_out]
             ranked = rank(aim.vector, there, aim.scorer)
             matches = self._best(ranked, question, least)
@@ -371,6 +442,18 @@ class Searcher:
     def _store_card(self) -> EncoderCard:
         name = self.store.manifest.encoder
         return self._card if self._card.name == name else stored_card(name)
+
+
+def _or_error(work: Callable[[_Given], _Made]) -> Callable[[_Given], _Made | UsageError]:
+    """Return the same work, which returns a mistake in a question in place of raising it."""
+
+    def tried(given: _Given) -> _Made | UsageError:
+        try:
+            return work(given)
+        except UsageError as error:
+            return error
+
+    return tried
 
 
 def scorer_of(store: ImageStore, named: str | None) -> Scorer:

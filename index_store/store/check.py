@@ -96,7 +96,7 @@ def _queries(store: ImageStore, photos: Sequence[StoredPhoto]) -> np.ndarray[Any
 
 
 def _recall_problem(store: ImageStore, truth: TrueNeighbours) -> list[Finding]:
-    recall = truth.found_by(store.nearest)
+    recall = truth.found_by(store.nearest_by_graph)
     if recall >= LEAST_RECALL:
         return []
     found = f"the search finds {100 * recall:.0f} of 100 of the photos that are nearest, by a sample of {SAMPLE}"
@@ -214,6 +214,6 @@ def _vector_problem(embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 def _finds_itself(store: ImageStore, embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
-    nearest = store.nearest(embedding, 1)
+    nearest = store.nearest_by_graph(embedding, 1)
     # another photo of the same picture may come first: what counts is that something lies there
     return bool(nearest) and nearest[0].similarity > 1.0 - NORM_TOLERANCE
