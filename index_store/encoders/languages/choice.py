@@ -1,0 +1,140 @@
+"""Decide which tower reads a text, and whether its language may be searched; standard library only.
+
+There is no detector: those that exist take hundreds of megabytes and call short English texts foreign. A text is
+foreign where its letters or words are not those that the shipped tokenizer knows whole. What is wrongly called foreign
+loses little: the multilingual tower reads English too. A language that was not measured to be safe is not searched.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Collection, Iterable
+from functools import cache
+from pathlib import Path
+
+from index_store.compliance.reading import WORD, plain
+from index_store.errors import UsageError
+
+AUTO, ENGLISH, OTHER = "auto", "en", "other"
+
+NAMES = {
+    "ar": "Arabic",
+    "de": "German",
+    "es": "Spanish",
+    "fr": "French",
+    "it": "Italian",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ru": "Russian",
+    "th": "Thai",
+    "tr": "Turkish",
+    "zh": "Chinese",
+}
+"""The languages of the multilingual tower; the head's card says which of them are searched."""
+
+_SCRIPTS = {
+    "CYRILLIC": ("ru",),
+    "ARABIC": ("ar",),
+    "CJK": ("zh", "ja"),
+    "HIRAGANA": ("ja",),
+    "KATAKANA": ("ja",),
+    "HANGUL": ("ko",),
+    "THAI": ("th",),
+    "LATIN": ("de", "es", "fr", "it", "nl", "pl", "pt", "tr"),
+}
+_LETTERS = {
+    "ru": "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
+    "ar": "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىي",
+    "de": "äöüß",
+    "es": "áéíñóúü",
+    "fr": "àâæçéèêëîïôœùûüÿ",
+    "it": "àèéìíîòóùú",
+    "nl": "áäéèëíïóöúü",
+    "pl": "ąćęłńóśźż",
+    "pt": "àáâãçéêíóôõúü",
+    "tr": "çğıöşüâîû",
+}
+"""The letters outside ASCII of each alphabet; others mean a language that is not searched, such as Ukrainian or Czech."""
+
+_IN_ENGLISH = frozenset("éèêëïçñôâîûöü")
+"""Letters outside ASCII of words that English has taken in: café, naïve, façade."""
+
+_KNOWN_SHARE = 0.8
+"""The share of words that the shipped tokenizer must know whole for a text to be English."""
+
+_FUNCTION_WORDS = frozenset(
+    ["ein", "eine", "einem", "einen", "einer", "und", "mit", "auf", "dem", "beim", "vom", "zwei", "une", "avec", "dans", "deux", "aux", "est", "una", "unos", "unas", "dos", "uma", "dois", "duas", "uno", "nella", "nel", "sulla", "sul", "gli", "della", "che", "due", "con"]
+)
+"""Small words that the tokenizer knows, and English does not."""
+
+_FEW_WORDS = 2
+
+
+def is_foreign(text: str, searched: Collection[str]) -> bool:
+    """Return whether a normalised text is to be read as another language than English.
+
+    A word or two may belong to two languages ("Strand", "chat"): the user's locale decides.
+    """
+    letters = [letter for letter in text.lower() if letter.isalpha()]
+    latin = sum(_script(letter) == "LATIN" for letter in letters)
+    if not letters:
+        return False
+    if latin * 2 < len(letters) or any(not letter.isascii() and letter not in _IN_ENGLISH for letter in letters):
+        return True
+    words = [word for word in WORD.findall(plain(text)) if word[0].isalpha()]
+    if not _FUNCTION_WORDS.isdisjoint(words) or (len(words) <= _FEW_WORDS and _locale() in searched):
+        return True
+    return sum(map(_is_whole, words)) < _KNOWN_SHARE * len(words)
+
+
+def check_language(text: str, language: str, searched: Collection[str]) -> None:
+    """Refuse a text in a language that is not searched, by what the user said or by its letters.
+
+    `language` is a code, `other` or `auto`; `searched` are the codes of the languages that are.
+
+    Raises:
+        UsageError: nothing may be searched.
+    """
+    if language not in (AUTO, ENGLISH, OTHER, *searched):
+        raise UsageError(f"texts in {NAMES.get(language, language)} are not searched; {_advice(searched)}")
+    for word in text.lower().split():
+        letters = {letter for letter in word if letter.isalpha() and not letter.isascii()}
+        fitting = [code for code in searched if all(code in _SCRIPTS.get(_script(each), ()) for each in letters)]
+        if not letters or any(_writes(code, letters) for code in fitting):
+            continue
+        shown = "".join(sorted(letters))[:10]
+        raise UsageError(f"the letters {shown} are of a language that is not searched; {_advice(searched)}")
+
+
+def _writes(code: str, letters: Iterable[str]) -> bool:
+    alphabet = _LETTERS.get(code)
+    return alphabet is None or all(letter in alphabet for letter in letters)
+
+
+def _advice(searched: Collection[str]) -> str:
+    return f"ask in English or in {', '.join(NAMES[code] for code in sorted(searched)) or 'English'}"
+
+
+@cache
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "NONE").replace("-", " ").split(" ")[0]
+
+
+def _locale() -> str:
+    named = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+    return named.partition("_")[0].partition(".")[0].lower()
+
+
+def _is_whole(word: str) -> bool:
+    """Return whether the shipped tokenizer knows a word as one piece."""
+    return all(f'"{part}":'.encode() in _vocabulary() for part in word.split("'") if part)
+
+
+@cache
+def _vocabulary() -> bytes:
+    """Return the tokenizer's file; to look for a word's bytes in it takes less than to parse it."""
+    return (Path(__file__).parents[2] / "weights" / "encoder" / "tokenizer.json").read_bytes()
