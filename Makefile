@@ -85,6 +85,7 @@ weights: $(VENV)/.ready
 	$(IMGSEARCH) train minors $(DATA_PRETRAIN) --output index_store/weights/minors --evaluate $(DATA)
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker
+	$(IMGSEARCH) train languages $(DATA_PRETRAIN) $(DATA_MIXED) $(DATA_CLASSES) --output index_store/weights/languages
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel

@@ -47,7 +47,9 @@ def read_language_card(encoder_name: str, folder: Path = SHIPPED_WEIGHTS) -> Map
     try:
         card = read_json(path)
         owner = card["encoder"]
-        measured = {str(code): Refusals(**{name: int(row[name]) for name in _COUNTS}) for code, row in card["refusals"].items()}
+        measured = {
+            str(code): Refusals(**{name: int(row[name]) for name in _COUNTS}) for code, row in card["refusals"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: missing or damaged; install imgsearch-cli again") from error
     if owner != encoder_name:

@@ -35,7 +35,9 @@ def english_texts(folders: Sequence[Path], policy: Policy, seed: int) -> list[st
 
 def policy_words(policy: Policy) -> list[str]:
     """Return the English words and phrases that the policy withholds."""
-    lemmas = [form for group in policy.words for lemma in group.lemmas for form in (lemma, *policy.forms.get(lemma, ()))]
+    lemmas = [
+        form for group in policy.words for lemma in group.lemmas for form in (lemma, *policy.forms.get(lemma, ()))
+    ]
     return list(dict.fromkeys([*lemmas, *policy.withheld_phrases]))
 
 
