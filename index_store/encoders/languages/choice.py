@@ -8,12 +8,12 @@ loses little: the multilingual tower reads English too. A language that was not 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
-from index_store.compliance.reading import WORD, plain
 from index_store.errors import UsageError
 
 AUTO, ENGLISH, OTHER = "auto", "en", "other"
@@ -73,6 +73,8 @@ _FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_TEXT.split())
 
 _FEW_WORDS = 2
 
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+
 
 def is_foreign(text: str) -> bool:
     """Return whether a normalised text is to be read as another language than English.
@@ -85,7 +87,7 @@ def is_foreign(text: str) -> bool:
         return False
     if latin * 2 < len(letters) or any(not letter.isascii() and letter not in _IN_ENGLISH for letter in letters):
         return True
-    words = [word for word in WORD.findall(plain(text)) if word[0].isalpha()]
+    words = [word for word in _WORD.findall(_without_accents(text.lower()))]
     if not _FUNCTION_WORDS.isdisjoint(words) or (len(words) <= _FEW_WORDS and _locale() in NAMES):
         return True
     return sum(map(_is_whole, words)) < _KNOWN_SHARE * len(words)
@@ -121,6 +123,11 @@ def _advice(searched: Collection[str]) -> str:
 @cache
 def _script(letter: str) -> str:
     return unicodedata.name(letter, "NONE").replace("-", " ").split(" ")[0]
+
+
+def _without_accents(text: str) -> str:
+    """Return a text without the marks on its letters, as the shipped tokenizer reads it."""
+    return "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
 
 
 def _locale() -> str:
