@@ -87,7 +87,7 @@ def is_foreign(text: str) -> bool:
         return False
     if latin * 2 < len(letters) or any(not letter.isascii() and letter not in _IN_ENGLISH for letter in letters):
         return True
-    words = [word for word in _WORD.findall(_without_accents(text.lower()))]
+    words = list(_WORD.findall(_without_accents(text.lower())))
     if not _FUNCTION_WORDS.isdisjoint(words) or (len(words) <= _FEW_WORDS and _locale() in NAMES):
         return True
     return sum(map(_is_whole, words)) < _KNOWN_SHARE * len(words)
