@@ -13,7 +13,7 @@ RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/ind
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
 UV := $(VENVS)/uv/bin/uv
-EXTRAS := $(foreach extra,demo train raw jxl serve preview remote dev,--extra $(extra))
+EXTRAS := $(foreach extra,demo train raw jxl serve preview languages remote dev,--extra $(extra))
 RESOLVE := $(UV) pip compile setup.cfg $(EXTRAS) --quiet --no-annotate --no-header \
   --constraint requirements/torch.txt --no-emit-package torch --no-emit-package torchvision
 IMGSEARCH := $(BIN)/imgsearch
@@ -91,6 +91,7 @@ weights: $(VENV)/.ready
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker --short $(DATA_PRETRAIN):1:0.05 \
 	  --short $(DATA_MIXED):0.5:0.1 --measure $(DATA_OTHER)
+	$(IMGSEARCH) train languages $(DATA_PRETRAIN) $(DATA_MIXED) $(DATA_CLASSES) --output index_store/weights/languages
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel

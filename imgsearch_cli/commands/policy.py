@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from imgsearch_cli import exits
 from imgsearch_cli.options import encoder_option, format_option, policy_option, store_option, wait_option
 from imgsearch_cli.streams import say
+from index_store.errors import UsageError
+
+if TYPE_CHECKING:
+    from index_store.compliance.judging import Judgement, TextJudge
 
 
 @click.group()
@@ -45,7 +50,7 @@ def check(context: click.Context, texts: tuple[str, ...], output_format: str, po
     judge = TextJudge(load_policy(policy_file))
     lines = _lines() if "-" in texts else []
     asked = [line for text in texts for line in (lines if text == "-" else [text])]
-    verdicts = [(text, judge.judge(text)) for text in asked]
+    verdicts = [(text, _judged(judge, text)) for text in asked]
     for warning in sorted({verdict.warning for _, verdict in verdicts if verdict.warning}):
         click.echo(f"imgsearch: {warning}", err=True)
     render_policy_check(verdicts, output_format)
@@ -115,6 +120,16 @@ def _decide(
     library = Library(store, encoder, wait=wait)
     count = library.decide([absolute(path) for path in paths], withhold=withheld, reason=reason)
     say(f"{count} photos {'withheld' if withheld else 'allowed'} by hand")
+
+
+def _judged(judge: TextJudge, text: str) -> Judgement:
+    """Return the judgement; a text in a language that is not searched is not answered either."""
+    from index_store.compliance.judging import Judgement
+
+    try:
+        return judge.judge(text)
+    except UsageError as error:
+        return Judgement(text, True, str(error))
 
 
 def _lines() -> list[str]:

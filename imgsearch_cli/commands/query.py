@@ -17,6 +17,7 @@ from imgsearch_cli.options import (
     encoder_option,
     folders_option,
     format_option,
+    language_option,
     no_policy_option,
     policy_option,
     store_option,
@@ -69,6 +70,7 @@ from index_store.question import Filters, Question
 @format_option("table", "jsonl", "tsv", "paths")
 @click.option("-0", "--null", is_flag=True, help="Paths only, each closed by a NUL, for 'xargs -0'.")
 @seeing_options
+@language_option
 @store_option
 @encoder_option
 @policy_option
@@ -90,6 +92,7 @@ def query(
     min_score: float | None,
     output_format: str,
     null: bool,
+    language: str | None,
     store: str | None,
     encoder: str | None,
     policy_file: Path | None,
@@ -124,7 +127,7 @@ def query(
     _check_usage(context, text, like, batch, output_format, null=null)
     filters = Filters(folders, after, before, camera, shape)
     question = Question(text or "", (), away, filters, k, pool, min_score)
-    searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy)
+    searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy, language=language)
     if no_policy:
         say("imgsearch: the compliance policy is off: nothing is withheld")
     if batch is not None:

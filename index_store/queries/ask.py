@@ -21,6 +21,7 @@ from index_store.compliance.judging import TextJudge
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
 from index_store.encoders.encoder_models import RERANKER, find_model
+from index_store.encoders.languages.reader import OtherLanguages
 from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.errors import PolicyError
 from index_store.once import once
@@ -64,10 +65,12 @@ class Searcher:
         encoder: str | None = None,
         policy_file: Path | None = None,
         withhold: bool = True,
+        language: str | None = None,
     ) -> None:
         """Name the store, by default the user's own, and the encoder, by default the one that the store was built with.
 
         `policy_file` is the compliance policy, by default the one that ships; `withhold=False` shows everything.
+        `language` is that of the texts: `auto`, `en`, `other`, or a code such as `de`.
 
         Raises:
             PolicyError: the policy is broken, or it is mandatory and was to be switched off.
@@ -79,7 +82,8 @@ class Searcher:
         if self.policy.mandatory and not withhold:
             raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
         self._withhold = withhold
-        self._judge = TextJudge(self.policy)
+        self._languages = OtherLanguages(language)
+        self._judge = TextJudge(self.policy, self._languages)
         self._shipped_card = encoder_card()
         self._unpacked = 0, HandDecisions()
 
@@ -230,15 +234,32 @@ class Searcher:
 
         made = None
         if self._withhold:
-            judgement = self._judge.judge(text, by_shipped)
+            judgement = self._judge.judge(text, by_shipped, self._in_other_language)
             if judgement.withheld:
                 return None
             made = judgement.embedding
+            if judgement.other:
+                return self._kept(text, made)
+        elif self._languages.read(text):
+            return self._kept(text, self._in_other_language(text))
         elif self._card.name == shipped.name:
             made = by_shipped(text)
         if made is not None and known is None and fresh:
             self._cache.put(shipped.name, text, made)
         return made if made is not None and self.store.manifest.encoder == shipped.name else self._embed(text)
+
+    def _in_other_language(self, text: str) -> Embedding:
+        """Return the embedding of a text that is not English by the multilingual tower, from the cache if known."""
+        _LOG.info("text read by %s", self._languages.name)
+        known = self._cache.get(self._languages.name, text, self._shipped_card.dimension)
+        return self._languages.encode(text) if known is None else known
+
+    def _kept(self, text: str, made: Embedding | None) -> Embedding:
+        """Remember the embedding that the multilingual tower made; return it, or the one by the store's own encoder."""
+        if made is None or self.store.manifest.encoder != self._shipped_card.name:
+            return self._embed(text)
+        self._cache.put(self._languages.name, text, made)
+        return made
 
     @once
     def store(self) -> ImageStore:

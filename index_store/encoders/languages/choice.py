@@ -8,12 +8,12 @@ loses little: the multilingual tower reads English too. A language that was not 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
-from index_store.compliance.reading import WORD, plain
 from index_store.errors import UsageError
 
 AUTO, ENGLISH, OTHER = "auto", "en", "other"
@@ -58,7 +58,7 @@ _LETTERS = {
     "pt": "àáâãçéêíóôõúü",
     "tr": "çğıöşüâîû",
 }
-"""The letters outside ASCII of each alphabet; others mean a language that is not searched, such as Ukrainian or Czech."""
+"""The letters outside ASCII of each alphabet; others mean a language that is not searched, as Ukrainian or Czech."""
 
 _IN_ENGLISH = frozenset("éèêëïçñôâîûöü")
 """Letters outside ASCII of words that English has taken in: café, naïve, façade."""
@@ -66,15 +66,17 @@ _IN_ENGLISH = frozenset("éèêëïçñôâîûöü")
 _KNOWN_SHARE = 0.8
 """The share of words that the shipped tokenizer must know whole for a text to be English."""
 
-_FUNCTION_WORDS = frozenset(
-    ["ein", "eine", "einem", "einen", "einer", "und", "mit", "auf", "dem", "beim", "vom", "zwei", "une", "avec", "dans", "deux", "aux", "est", "una", "unos", "unas", "dos", "uma", "dois", "duas", "uno", "nella", "nel", "sulla", "sul", "gli", "della", "che", "due", "con"]
-)
+_FUNCTION_WORDS_TEXT = "ein eine einem einen einer und mit auf dem beim vom zwei une avec dans deux aux est una unos"
+_FUNCTION_WORDS_TEXT += " unas dos uma dois duas uno nella nel sulla sul gli della che due con"
+_FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_TEXT.split())
 """Small words that the tokenizer knows, and English does not."""
 
 _FEW_WORDS = 2
 
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
-def is_foreign(text: str, searched: Collection[str]) -> bool:
+
+def is_foreign(text: str) -> bool:
     """Return whether a normalised text is to be read as another language than English.
 
     A word or two may belong to two languages ("Strand", "chat"): the user's locale decides.
@@ -85,8 +87,8 @@ def is_foreign(text: str, searched: Collection[str]) -> bool:
         return False
     if latin * 2 < len(letters) or any(not letter.isascii() and letter not in _IN_ENGLISH for letter in letters):
         return True
-    words = [word for word in WORD.findall(plain(text)) if word[0].isalpha()]
-    if not _FUNCTION_WORDS.isdisjoint(words) or (len(words) <= _FEW_WORDS and _locale() in searched):
+    words = list(_WORD.findall(_without_accents(text.lower())))
+    if not _FUNCTION_WORDS.isdisjoint(words) or (len(words) <= _FEW_WORDS and _locale() in NAMES):
         return True
     return sum(map(_is_whole, words)) < _KNOWN_SHARE * len(words)
 
@@ -101,13 +103,12 @@ def check_language(text: str, language: str, searched: Collection[str]) -> None:
     """
     if language not in (AUTO, ENGLISH, OTHER, *searched):
         raise UsageError(f"texts in {NAMES.get(language, language)} are not searched; {_advice(searched)}")
-    for word in text.lower().split():
-        letters = {letter for letter in word if letter.isalpha() and not letter.isascii()}
-        fitting = [code for code in searched if all(code in _SCRIPTS.get(_script(each), ()) for each in letters)]
-        if not letters or any(_writes(code, letters) for code in fitting):
-            continue
-        shown = "".join(sorted(letters))[:10]
-        raise UsageError(f"the letters {shown} are of a language that is not searched; {_advice(searched)}")
+    letters = {letter for letter in text.lower() if letter.isalpha() and not letter.isascii()}
+    for script in sorted(set(map(_script, letters))):
+        here = {letter for letter in letters if _script(letter) == script}
+        if not any(_writes(code, here) for code in _SCRIPTS.get(script, ()) if code in searched):
+            shown = "".join(sorted(here))[:10]
+            raise UsageError(f"the letters {shown} are of a language that is not searched; {_advice(searched)}")
 
 
 def _writes(code: str, letters: Iterable[str]) -> bool:
@@ -122,6 +123,11 @@ def _advice(searched: Collection[str]) -> str:
 @cache
 def _script(letter: str) -> str:
     return unicodedata.name(letter, "NONE").replace("-", " ").split(" ")[0]
+
+
+def _without_accents(text: str) -> str:
+    """Return a text without the marks on its letters, as the shipped tokenizer reads it."""
+    return "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
 
 
 def _locale() -> str:

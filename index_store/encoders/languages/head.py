@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from index_store.encoders.languages.card import CARD_FILE, SHIPPED_WEIGHTS, read_language_card
-from index_store.encoders.languages.tower import SentenceTower
 from index_store.encoders.registry import encoder_card
 from index_store.errors import WeightsError
 
@@ -62,12 +61,19 @@ class LanguageEncoder:
         read_language_card(card.name, folder)
         self.dimension = card.dimension
         self._head = load_head(folder, card.dimension)
-        self.name = f"{card.name}+{head_version(folder)}"
+        self.name = encoder_name(folder)
+        from index_store.encoders.languages.tower import SentenceTower  # late: the extra may be missing
+
         self._tower = SentenceTower(cache)
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Return one unit row for each text, in order, shape (len(texts), dimension), float32."""
         return self._head.embeddings(self._tower.encode(texts))
+
+
+def encoder_name(folder: Path = SHIPPED_WEIGHTS) -> str:
+    """Return the name of the shipped encoder with the head; it changes when one of the two does."""
+    return f"{encoder_card().name}+{head_version(folder)}"
 
 
 def head_version(folder: Path = SHIPPED_WEIGHTS) -> str:

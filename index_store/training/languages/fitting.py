@@ -77,7 +77,7 @@ def _fitted(rows: Tensor, targets: Tensor, fit: HeadFit) -> _Network:
                 inputs = nn.functional.normalize(inputs + fit.noise * torch.randn_like(inputs) / rows.shape[1] ** 0.5)
             loss = (1 - (network(inputs) * targets[batch]).sum(1)).mean()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
     return network
