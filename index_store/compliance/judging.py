@@ -76,7 +76,7 @@ class TextJudge:
         embed = (embed_other or self._languages.encode) if other else (embed or self._shipped_tower())
         embedding = embed(text)
         # what the words have settled, the look need not see: "baby elephant" and "no children" are near to children
-        rest = None if other and not text.isascii() else verdict.rest  # it has lost the words of other alphabets
+        rest = verdict.rest_as_written if other else verdict.rest
         seen = embedding if rest is None else embed(rest) if rest else None
         look = self._opened_look(other=other)
         probability = 0.0 if seen is None else float(look.probabilities(seen[None])[0])
