@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from imgsearch_cli import exits
-from imgsearch_cli.options import encoder_option, format_option, policy_option, store_option, wait_option
+from imgsearch_cli.options import (
+    encoder_option,
+    format_option,
+    language_option,
+    policy_option,
+    store_option,
+    wait_option,
+)
 from imgsearch_cli.streams import say
 from index_store.errors import UsageError
 
@@ -30,9 +37,16 @@ def policy() -> None:
 @policy.command()
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
 @format_option("table", "jsonl")
+@language_option
 @policy_option
 @click.pass_context
-def check(context: click.Context, texts: tuple[str, ...], output_format: str, policy_file: Path | None) -> None:
+def check(
+    context: click.Context,
+    texts: tuple[str, ...],
+    output_format: str,
+    language: str | None,
+    policy_file: Path | None,
+) -> None:
     """Say for each TEXT whether it would be answered, and what the rule saw in it.
 
     The words are judged first; where they pass, a look at the text's embedding decides, as for a query.
@@ -46,8 +60,9 @@ def check(context: click.Context, texts: tuple[str, ...], output_format: str, po
     from imgsearch_cli.render_store import render_policy_check
     from index_store.compliance.judging import TextJudge
     from index_store.compliance.policy import load_policy
+    from index_store.encoders.languages.reader import OtherLanguages
 
-    judge = TextJudge(load_policy(policy_file))
+    judge = TextJudge(load_policy(policy_file), OtherLanguages(language))
     lines = _lines() if "-" in texts else []
     asked = [line for text in texts for line in (lines if text == "-" else [text])]
     verdicts = [(text, _judged(judge, text)) for text in asked]

@@ -111,11 +111,12 @@ def query(
     imgsearch query "sunset over water" -0 | xargs -0 cp -t ./sunsets
     imgsearch query a red door --html found.html --open
     imgsearch query --batch queries.txt > answers.jsonl
+    imgsearch query собака на пляже
 
     Photos are dated by their camera, else by their file's time, and the answer says which.
 
-    A line of a batch is a text, or a JSON object with "query" and perhaps "k", "pool" and "min_score". Each is answered
-    by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
+    A line of a batch is a text, or a JSON object with "query" and perhaps "k", "pool", "min_score" and "language". Each
+    is answered by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
     """
     from index_store.machine import one_blas_thread
 

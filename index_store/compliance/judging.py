@@ -54,12 +54,18 @@ class TextJudge:
         self._looks: dict[bool, TextLook] = {}
         self._shipped: Embed | None = None
 
-    def judge(self, query: str, embed: Embed | None = None, embed_other: Embed | None = None) -> Judgement:
+    def judge(
+        self,
+        query: str,
+        embed: Embed | None = None,
+        embed_other: Embed | None = None,
+        language: str | None = None,
+    ) -> Judgement:
         """Return whether a query speaks of a person under the age limit, and the text that may be encoded.
 
         `embed` gives the vector of the shipped text tower; without it the tower is opened when the words pass. It is
         asked for the text itself, and where words were excused ("baby elephant") once more, for the rest. `embed_other`
-        does the same for texts that are not English.
+        does the same for texts that are not English. `language` is the text's, by default what `languages` takes.
 
         Raises:
             UsageError: the text is in a language that is not searched.
@@ -72,7 +78,7 @@ class TextJudge:
             verdict = self._rule.check(text)
         if verdict.withheld or not text:
             return Judgement(text, verdict.withheld, verdict.reason, None, warning)
-        other = self._languages.read(text)
+        other = self._languages.read(text, language)
         embed = (embed_other or self._languages.encode) if other else (embed or self._shipped_tower())
         embedding = embed(text)
         # what the words have settled, the look need not see: "baby elephant" and "no children" are near to children
@@ -86,14 +92,16 @@ class TextJudge:
             return Judgement(text, True, reason, None, warning)
         return Judgement(text, False, verdict.reason, embedding, warning, other)
 
-    def refuses(self, embedding: Embedding) -> bool:
+    def refuses(self, embedding: Embedding, *, other: bool = False) -> bool:
         """Return whether a vector in the space of the shipped text tower is as near to children as a refused text's.
+
+        `other`: the multilingual tower had a part in it; then the look at its embeddings decides too.
 
         Raises:
             WeightsError: the look is missing, damaged, or made for another encoder.
         """
-        look = self._opened_look(other=False)
-        return float(look.probabilities(embedding[None])[0]) >= self._policy.text_threshold
+        looks = [self._opened_look(other=kind) for kind in ((False, True) if other else (False,))]
+        return any(float(look.probabilities(embedding[None])[0]) >= self._policy.text_threshold for look in looks)
 
     def _opened_look(self, *, other: bool) -> TextLook:
         with self._opening:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -73,6 +73,22 @@ _FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_TEXT.split())
 
 _FEW_WORDS = 2
 
+_MORE_FUNCTION_WORDS_TEXT = (
+    "der die das den dem des im am beim zum zur ist sind bei aus vor hinter neben von vor uber le la"
+)
+_MORE_FUNCTION_WORDS_TEXT += " les un des du et sur au sont qui sans el los las al por su que sin os um com em da dos"
+_MORE_FUNCTION_WORDS_TEXT += " das ao sem il lo del senza mon ma ohne"
+_LATIN_FUNCTION_WORDS = _FUNCTION_WORDS | frozenset(_MORE_FUNCTION_WORDS_TEXT.split())
+"""Small words of the searched languages, without those that Czech, Polish or Danish have too."""
+
+_LEAST_WORDS = 3
+_LEAST_KNOWN, _LEAST_KNOWN_OF_THREE = 0.5, 0.34
+"""The share of words that the multilingual tower must know whole. Below it are .85 of captions in Czech without its
+marks and at most .003 in German, French and Portuguese; of three words .81, and .02 to .06."""
+
+_SIGN = re.compile("(?<![\u0370-\u03ff])[\u0370-\u03ff](?![\u0370-\u03ff])")
+"""A Greek letter alone: "π day", "5 μm"."""
+
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -81,7 +97,7 @@ def is_foreign(text: str) -> bool:
 
     A word or two may belong to two languages ("Strand", "chat"): the user's locale decides.
     """
-    letters = [letter for letter in text.lower() if letter.isalpha()]
+    letters = [letter for letter in _SIGN.sub("", text).lower() if letter.isalpha()]
     latin = sum(_script(letter) == "LATIN" for letter in letters)
     if not letters:
         return False
@@ -103,12 +119,42 @@ def check_language(text: str, language: str, searched: Collection[str]) -> None:
     """
     if language not in (AUTO, ENGLISH, OTHER, *searched):
         raise UsageError(f"texts in {NAMES.get(language, language)} are not searched; {_advice(searched)}")
-    letters = {letter for letter in text.lower() if letter.isalpha() and not letter.isascii()}
+    letters = {letter for letter in _SIGN.sub("", text).lower() if letter.isalpha() and not letter.isascii()}
     for script in sorted(set(map(_script, letters))):
         here = {letter for letter in letters if _script(letter) == script}
         if not any(_writes(code, here) for code in _SCRIPTS.get(script, ()) if code in searched):
             shown = "".join(sorted(here))[:10]
             raise UsageError(f"the letters {shown} are of a language that is not searched; {_advice(searched)}")
+
+
+def is_english_with_names(text: str) -> bool:
+    """Return whether a text is English but for names with foreign letters: "a Škoda car", "Dvořák on stage"."""
+    words = _WORD.findall(_SIGN.sub("", text))
+    names = [word for word in words if any(not each.isascii() and each not in _IN_ENGLISH for each in word)]
+    others = [_without_accents(word.lower()) for word in words if word not in names]
+    return (
+        all(word[0].isupper() and all(_script(each) == "LATIN" for each in word if each.isalpha()) for word in names)
+        and len(names) <= len(others)
+        and all(map(_is_whole, others))
+        and _FUNCTION_WORDS.isdisjoint(others)
+    )
+
+
+def refuse_unknown_words(text: str, knows: Callable[[str], bool]) -> None:
+    """Refuse a text in plain Latin letters most of whose words the multilingual tower does not know: "muz s psem".
+
+    Raises:
+        UsageError: it is in no language that is searched, as far as its words tell.
+    """
+    words = _WORD.findall(text.lower())
+    if not text.isascii() or len(words) < _LEAST_WORDS or not _LATIN_FUNCTION_WORDS.isdisjoint(words):
+        return
+    least = _LEAST_KNOWN_OF_THREE if len(words) == _LEAST_WORDS else _LEAST_KNOWN
+    if sum(map(knows, words)) < least * len(words):
+        raise UsageError(
+            "the words are of a language that is not searched, or misspelt; name their language, as in --language de, "
+            "or ask in English"
+        )
 
 
 def _writes(code: str, letters: Iterable[str]) -> bool:

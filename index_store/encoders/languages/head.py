@@ -70,6 +70,10 @@ class LanguageEncoder:
         """Return one unit row for each text, in order, shape (len(texts), dimension), float32."""
         return self._head.embeddings(self._tower.encode(texts))
 
+    def knows(self, word: str) -> bool:
+        """Return whether the tower knows a word, in small letters, as a whole."""
+        return self._tower.knows(word)
+
 
 def encoder_name(folder: Path = SHIPPED_WEIGHTS) -> str:
     """Return the name of the shipped encoder with the head; it changes when one of the two does."""

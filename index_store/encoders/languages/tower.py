@@ -72,6 +72,10 @@ class SentenceTower:
                 rows = self._backend.encode(list(texts))
         return rows
 
+    def knows(self, word: str) -> bool:
+        """Return whether a word, in small letters, is one piece of the vocabulary."""
+        return (self._backend.sp._prefixes.get(f"\u2581{word}") or 0) > 0
+
     def _made_again(self) -> _Backend:
         """Return the tower from the wheel's own files, and keep it for the next time."""
         content, table = read_wheel(self._wheel)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from index_store.encoders.languages.choice import check_language, is_foreign
+from index_store.encoders.languages.choice import (
+    check_language,
+    is_english_with_names,
+    is_foreign,
+    refuse_unknown_words,
+)
 from index_store.encoders.languages.reader import OtherLanguages
 from index_store.errors import MissingExtraError, UsageError
 
@@ -50,6 +55,10 @@ def test_other_languages_are_foreign(text):
         "1969",
         "🐕",
         "A man in a jalapeño costume",
+        "π day",
+        "π",
+        "a sign with Ω on it",
+        "a scale bar of 5 μm",
     ],
 )
 def test_english_is_not(text):
@@ -108,6 +117,42 @@ def test_a_language_that_was_not_measured_is_refused(text):
 )
 def test_the_letters_of_a_searched_language_pass(text):
     check_language(text, "auto", SEARCHED)
+
+
+@pytest.mark.parametrize("text", ["a red Škoda car", "Dvořák on stage", "the old town of Kraków", "Łódź street"])
+def test_english_with_names_of_other_languages_is_english(text):
+    assert is_english_with_names(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["muž s bílým psem", "Žena v parku", "a dog and σκύλος", "Řeka", "dvě ženy", "a Žluťoučký Kůň Úpěl", "собака їжак"],
+)
+def test_other_languages_are_no_english_with_names(text):
+    assert not is_english_with_names(text)
+
+
+WORDS = {"muz", "hund", "strand", "rot", "perro", "playa", "gran"}
+
+
+@pytest.mark.parametrize("text", ["muz s psem", "dve zeny na plazi", "kluk hraje fotbal v parku"])
+def test_a_text_of_words_that_the_tower_does_not_know_is_refused(text):
+    with pytest.raises(UsageError, match="words are of a language that is not searched, or misspelt; name their"):
+        refuse_unknown_words(text, WORDS.__contains__)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sonnenuntergang",  # too few words to say
+        "Hund Strand rot",
+        "Motorradfahrer im Wald",  # a small word of German
+        "Straßenmusiker spielt Kontrabass",  # letters of German
+        "perro gran playa",
+    ],
+)
+def test_others_are_not_refused_for_their_words(text):
+    refuse_unknown_words(text, WORDS.__contains__)
 
 
 @pytest.mark.parametrize("code", ["uk", "cs", "ja", "xx"])
