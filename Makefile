@@ -13,7 +13,7 @@ RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/ind
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
 UV := $(VENVS)/uv/bin/uv
-EXTRAS := $(foreach extra,demo train raw jxl serve preview remote dev,--extra $(extra))
+EXTRAS := $(foreach extra,demo train raw jxl serve preview languages remote ray dev,--extra $(extra))
 RESOLVE := $(UV) pip compile setup.cfg $(EXTRAS) --quiet --no-annotate --no-header \
   --constraint requirements/torch.txt --no-emit-package torch --no-emit-package torchvision
 IMGSEARCH := $(BIN)/imgsearch
@@ -96,6 +96,7 @@ weights: .weights/joint-texts/card.json
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker --short $(DATA_PRETRAIN):1:0.05 \
 	  --short $(DATA_MIXED):0.5:0.1 --measure $(DATA_OTHER)
+	$(IMGSEARCH) train languages $(DATA_PRETRAIN) $(DATA_MIXED) $(DATA_CLASSES) --output index_store/weights/languages
 
 .weights/flickr8k/card.json: | $(VENV)/.ready
 	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --no-policy --family lite2-minilm $(KEPT)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from index_store.encoders.listing import ListedEncoder
     from index_store.training.encoder.write_encoder import EncoderReport
     from index_store.training.evaluate.evaluation import EvaluationReport
+    from index_store.training.languages.train import LanguageReport
     from index_store.training.photo_rule.train import PhotoRuleReport
     from index_store.training.reranker.train import TrainingReport
     from index_store.training.study.rows import Study
@@ -130,6 +131,29 @@ def render_text_look(report: TextLookReport) -> None:
         table.add_row(f"{row.part} ({row.texts})", f"{row.threshold:.2f}", *shares)
     stdout_console().print(table)
     say(f"wrote {report.version} for the encoder {report.encoder}: {report.texts} texts, {report.withheld} of a child")
+
+
+def render_languages(report: LanguageReport) -> None:
+    """Write how texts about children, and others, are judged in each language, and which languages are searched."""
+    table = Table(
+        "language",
+        "sentences refused",
+        "short refused",
+        "others refused",
+        "searched",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for row in report.rows:
+        table.add_row(
+            row.language,
+            f"{row.sentences_refused} of {row.sentences}",
+            f"{row.short_refused} of {row.short}",
+            f"{row.others_refused} of {row.others}",
+            "yes" if row.searched else "no",
+        )
+    stdout_console().print(table)
+    say(f"wrote {report.version} for {report.encoder}: {report.texts} texts, mean cosine {report.cosine:.3f}")
 
 
 def render_training(report: TrainingReport, *, quiet: bool) -> None:

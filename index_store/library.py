@@ -72,7 +72,7 @@ class Library:
     ...     assert match.score >= 0 and match.path
 
     `wait` makes a writer wait for another one instead of failing. `device` is what photos are encoded on: `cpu`, `cuda`
-    or `auto`.
+    or `auto`. `language` is that of texts to search by: `auto` (None), `en`, `other`, or a code such as `de`.
     """
 
     store: str | os.PathLike[str] | None = None
@@ -80,6 +80,7 @@ class Library:
     policy_file: Path | None = None
     wait: bool = False
     device: str | None = None
+    language: str | None = None
 
     @property
     def place(self) -> str:
@@ -166,11 +167,13 @@ class Library:
         k: int = DEFAULT_K,
         pool: int = DEFAULT_POOL,
         min_score: float | None = None,
+        language: str | None = None,
     ) -> Answer:
         """Return the best matches of a description, of photos, or of both; the same as `imgsearch query`.
 
         `like` is a photo, or several: the name of a file, its content, or a picture of Pillow. `away` is a text to keep
-        away from, or several. Models are loaded once; new photos of another process are found by a new `Library`.
+        away from, or several; `language` is that of the texts, by default the library's. Models are loaded once; new
+        photos of another process are found by a new `Library`.
 
         >>> from PIL import Image
         >>> with Image.open("photos/coffee.png") as picture:
@@ -186,7 +189,7 @@ class Library:
 
         given = tuple(map(given_photo, _several(like)))
         texts = (away,) if isinstance(away, str) else tuple(away)
-        return self._searcher.ask(Question(query, given, texts, filters or Filters(), k, pool, min_score))
+        return self._searcher.ask(Question(query, given, texts, filters or Filters(), k, pool, min_score, language))
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Return the embeddings of texts by the store's encoder: unit rows, float32, shape (len(texts), dimension).
@@ -227,7 +230,7 @@ class Library:
 
     @once
     def _searcher(self) -> Searcher:
-        return Searcher(self.store, encoder=self.encoder, policy_file=self.policy_file)
+        return Searcher(self.store, encoder=self.encoder, policy_file=self.policy_file, language=self.language)
 
     def forget(self, paths: Sequence[str]) -> int:
         """Drop the photos at or below absolute `paths`, whatever encoder they were embedded with, and the roots there.

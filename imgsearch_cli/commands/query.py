@@ -17,6 +17,7 @@ from imgsearch_cli.options import (
     encoder_option,
     folders_option,
     format_option,
+    language_option,
     no_policy_option,
     policy_option,
     store_option,
@@ -70,6 +71,7 @@ from index_store.question import Filters, Question
 @format_option("table", "jsonl", "tsv", "paths")
 @click.option("-0", "--null", is_flag=True, help="Paths only, each closed by a NUL, for 'xargs -0'.")
 @seeing_options
+@language_option
 @store_option
 @encoder_option
 @policy_option
@@ -91,6 +93,7 @@ def query(
     min_score: float | None,
     output_format: str,
     null: bool,
+    language: str | None,
     store: str | None,
     encoder: str | None,
     policy_file: Path | None,
@@ -109,11 +112,12 @@ def query(
     imgsearch query "sunset over water" -0 | xargs -0 cp -t ./sunsets
     imgsearch query a red door --html found.html --open
     imgsearch query --batch queries.txt > answers.jsonl
+    imgsearch query собака на пляже
 
     Photos are dated by their camera, else by their file's time, and the answer says which.
 
-    A line of a batch is a text, or a JSON object with "query" and perhaps "k", "pool" and "min_score". Each is answered
-    by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
+    A line of a batch is a text, or a JSON object with "query" and perhaps "k", "pool", "min_score" and "language". Each
+    is answered by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
     """
     from index_store.machine import one_blas_thread
 
@@ -125,7 +129,7 @@ def query(
     _check_usage(context, text, like, batch, output_format, null=null)
     filters = Filters(folders, after, before, camera, shape)
     question = Question(text or "", (), away, filters, k, pool, min_score)
-    searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy)
+    searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy, language=language)
     if no_policy:
         say("imgsearch: the compliance policy is off: nothing is withheld")
     if batch is not None:

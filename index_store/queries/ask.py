@@ -21,6 +21,7 @@ from index_store.compliance.judging import TextJudge
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
 from index_store.encoders.encoder_models import RERANKER, find_model, towers_of
+from index_store.encoders.languages.reader import OtherLanguages
 from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
 from index_store.errors import PolicyError, UsageError
 from index_store.machine import usable_cores
@@ -86,13 +87,16 @@ class Searcher:
         encoder: str | None = None,
         policy_file: Path | None = None,
         withhold: bool = True,
+        language: str | None = None,
     ) -> None:
         """Name the store, by default the user's own, and the encoder, by default the one that the store was built with.
 
         `policy_file` is the compliance policy, by default the one that ships; `withhold=False` shows everything.
+        `language` is that of the texts: `auto`, `en`, `other`, or a code such as `de`.
 
         Raises:
             PolicyError: the policy is broken, or it is mandatory and was to be switched off.
+            UsageError: `language` is none.
         """
         self._place = named_store(store)
         self._encoder = encoder
@@ -101,7 +105,8 @@ class Searcher:
         if self.policy.mandatory and not withhold:
             raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
         self._withhold = withhold
-        self._judge = TextJudge(self.policy)
+        self._languages = OtherLanguages(language)
+        self._judge = TextJudge(self.policy, self._languages)
         self._shipped_card = encoder_card()
         self._unpacked = 0, HandDecisions()
 
@@ -215,12 +220,12 @@ class Searcher:
 
     def _aim(self, question: Question) -> Aim | None:
         """Return what is searched for, None where the policy refuses a text or withholds a given photo."""
-        text = self._judged_embedding(question.text) if question.text else None
+        text = self._judged_embedding(question.text, question.language) if question.text else None
         if question.text and text is None:
             return None
         away: list[Embedding] = []
         for other in question.away:
-            vector = self._judged_embedding(other)
+            vector = self._judged_embedding(other, question.language)
             if vector is None:
                 return None
             away.append(vector)
@@ -243,9 +248,15 @@ class Searcher:
         """
         from index_store.queries.combining import combined  # late: numpy
 
+        texts = [question.text, *question.away]
+        others = [self._languages.read(each, question.language) for each in texts]
         if self.store.manifest.encoder != self._shipped_card.name:
-            text, *away = self._shipped_tower.encode_texts([question.text, *question.away])
-        return self._judge.refuses(combined(text, [], away))
+            by_shipped = self._shipped_tower.encode_texts
+            text, *away = (
+                self._languages.encode(each) if other else by_shipped([each])[0]
+                for each, other in zip(texts, others, strict=True)
+            )
+        return self._judge.refuses(combined(text, [], away), other=any(others))
 
     def _found(
         self, aim: Aim, question: Question, least: float, first: list[Candidate] | None
@@ -290,7 +301,7 @@ class Searcher:
                 break
         return tuple(replace(match, rank=rank) for rank, match in enumerate(shown[:count], start=1))
 
-    def _judged_embedding(self, text: str) -> Embedding | None:
+    def _judged_embedding(self, text: str, language: str | None) -> Embedding | None:
         """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept."""
         shipped = self._shipped_card
         fresh = "_shipped_tower" not in self.__dict__  # to open a tower costs what the cache saves, to run it less
@@ -301,15 +312,34 @@ class Searcher:
 
         made = None
         if self._withhold:
-            judgement = self._judge.judge(text, by_shipped)
+            judgement = self._judge.judge(text, by_shipped, self._in_other_language, language)
             if judgement.withheld:
                 return None
-            made = judgement.embedding
+            made, other = judgement.embedding, judgement.other
+        elif other := self._languages.read(text, language):
+            made = self._in_other_language(text)
         elif self._card.name == shipped.name:
             made = by_shipped(text)
+        if other:
+            return self._kept(text, made)
+        _LOG.info("text read by %s", self.store.manifest.encoder)
         if made is not None and known is None and fresh:
             self._cache.put(shipped.towers, text, made)
         return made if made is not None and self.store.manifest.encoder == shipped.name else self._embed(text)
+
+    def _in_other_language(self, text: str) -> Embedding:
+        """Return the embedding of a text that is not English by the multilingual tower, from the cache if known."""
+        known = self._cache.get(self._languages.name, text, self._shipped_card.dimension)
+        return self._languages.encode(text) if known is None else known
+
+    def _kept(self, text: str, made: Embedding | None) -> Embedding:
+        """Remember the embedding that the multilingual tower made; return it, or the one by the store's own encoder."""
+        if made is None or self.store.manifest.encoder != self._shipped_card.name:
+            _LOG.info("text read by %s", self.store.manifest.encoder)
+            return self._embed(text)
+        _LOG.info("text read by %s", self._languages.name)
+        self._cache.put(self._languages.name, text, made)
+        return made
 
     @once
     def store(self) -> ImageStore:
@@ -482,13 +512,14 @@ def search(
     pool: int = DEFAULT_POOL,
     min_score: float | None = None,
     encoder: str | None = None,
+    language: str | None = None,
 ) -> Answer:
     """Search a store by a description; the same as `imgsearch query`. For many queries keep a `Library`.
 
     >>> len(search("a cat", store="photos.store", k=1, min_score=0))
     1
     """
-    return Searcher(store, encoder=encoder).ask(query, k=k, pool=pool, min_score=min_score)
+    return Searcher(store, encoder=encoder, language=language).ask(query, k=k, pool=pool, min_score=min_score)
 
 
 def rank(

@@ -65,8 +65,8 @@ def answer_lines(
 ) -> Iterator[Answer | BatchError]:
     """Yield an answer or an error for each line as it comes; blank lines are passed over.
 
-    A line is a text, or a JSON object with `query` and perhaps `k`, `pool` and `min_score`; all else, filters among it,
-    is as in `defaults`. Models are loaded once.
+    A line is a text, or a JSON object with `query` and perhaps `k`, `pool`, `min_score` and `language`; all else,
+    filters among it, is as in `defaults`. Models are loaded once.
     Only a line's own mistakes become errors; what concerns all queries, such as a missing store, is raised.
     """
     waiting: Queue[_Read] = Queue(_AT_ONCE)
@@ -120,7 +120,7 @@ def _read_request(line: str | bytes, defaults: Question) -> Question:
     if not text.startswith("{"):
         return replace(defaults, text=text)
     fields = _read_object(text)
-    known = ("query", "k", "pool", "min_score")
+    known = ("query", "k", "pool", "min_score", "language")
     unknown = sorted(set(fields) - set(known))
     if unknown:
         raise UsageError(f"has unknown keys: {_cut(', '.join(unknown))} (known: {', '.join(known)})")
@@ -134,6 +134,7 @@ def _read_request(line: str | bytes, defaults: Question) -> Question:
         k=_whole_number(fields, "k", defaults.k),
         pool=_whole_number(fields, "pool", defaults.pool),
         min_score=_number(fields, "min_score") if "min_score" in fields else defaults.min_score,
+        language=_language(fields, defaults.language),
     )
 
 
@@ -164,6 +165,13 @@ def _read_object(text: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _language(fields: dict[str, Any], default: str | None) -> str | None:
+    language = fields.get("language", default)
+    if language is not None and not isinstance(language, str):
+        raise UsageError(f"language is {_shown(language)}, which is no text")
+    return language
 
 
 def _whole_number(fields: dict[str, Any], name: str, default: int) -> int:

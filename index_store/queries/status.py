@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.policy import Policy
+from index_store.encoders.languages.reader import OtherLanguages
+from index_store.encoders.registry import encoder_card
 from index_store.queries.ask import scorer_of
 from index_store.records import StoreStatus
 from index_store.store.images import ImageStore
@@ -33,6 +35,7 @@ def store_status(store: ImageStore, policy: Policy, named: str | None) -> StoreS
         reranker=scorer_of(store, named).version,
         policy=policy.digest,
         bytes_on_disk=store.bytes_on_disk(),
+        languages=OtherLanguages().towers() if store.manifest.encoder == encoder_card().name else {},
         indexed_at=max((root.indexed_at for root in roots), default=None),
         roots=tuple(root.path if root.path not in withheld else _WITHHELD_ROOT for root in roots),
     )

@@ -42,7 +42,7 @@ BAD = [
     (b'{"query": {"a": 1}}', "query is an object, which is no text"),
     (b'{"query": null}', "query is null, which is no text"),
     (b'{"k": 2}', "has no query"),
-    (b'{"query": "a", "kk": 2}', "has unknown keys: kk (known: query, k, pool, min_score)"),
+    (b'{"query": "a", "kk": 2}', "has unknown keys: kk (known: query, k, pool, min_score, language)"),
     (b'{"query": "a", "k": 2.5}', "k is 2.5, which is no whole number"),
     (b'{"query": "a", "k": "2"}', 'k is "2", which is no number'),
     (b'{"query": "a", "k": true}', "k is true, which is no number"),
