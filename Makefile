@@ -90,7 +90,7 @@ weights: $(VENV)/.ready
 	  --validation $(DATA_OTHER) --evaluate $(DATA) --output index_store/weights/minors
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker --short $(DATA_PRETRAIN):1:0.05 \
-	  --short $(DATA_MIXED):0.5:0.1 --measure $(DATA_OTHER)
+	  --short $(DATA_MIXED):0.5:0.1 --short $(DATA_CLASSES):0.2:0 --measure $(DATA_OTHER)
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel
