@@ -61,7 +61,8 @@ def with_grades(short: ShortPairs, grades: Sequence[Grade]) -> ShortPairs:
         weight=np.concatenate([pairs.weight, weights]),
     )
     calibrating = np.concatenate([short.calibrating, np.ones(len(grades), np.bool_)])
-    return replace(short, pairs=added, calibrating=calibrating)
+    match_weight = np.concatenate([short.match_weight, np.full(len(grades), GRADE_WEIGHT * short.match_weight.mean())])
+    return replace(short, pairs=added, match_weight=match_weight, calibrating=calibrating)
 
 
 def score_grades(short: ShortPairs, grades: Sequence[Grade], scorer: Scorer) -> GradeScores:

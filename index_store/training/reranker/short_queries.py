@@ -52,11 +52,12 @@ def fit_short_queries(
     known = {"wording": wording, "word_bank": without_wording(words, wording)}
     texts = short.pairs.texts
     pairs = replace(short.pairs, texts=Vectors(texts.names, without_wording(texts.rows, wording)))
+    matched = replace(pairs, weight=short.match_weight)
     banks = bank, np.zeros((0, bank.shape[1]), np.float32)
     of_photos = words_of(pairs.photos.rows, known["word_bank"])
     features = np.empty((len(pairs), 0), np.float32)
     for fold in folds_by_photo(pairs.images, options.folds, seed):
-        arrays = {**fit_matching(pairs.take(fold.train), None, banks, options), **known}
+        arrays = {**fit_matching(matched.take(fold.train), None, banks, options), **known}
         found = _features(pairs.take(fold.valid), arrays, of_photos)
         if features.shape[1] == 0:
             features = np.empty((len(pairs), found.shape[1]), np.float32)
@@ -67,7 +68,7 @@ def fit_short_queries(
     if not len(places):
         places = np.arange(len(pairs))
     calibration = fit_calibration(raw[places], pairs.relevance[places], pairs.weight[places], CALIBRATION_BINS)
-    learned = {**fit_matching(pairs, None, banks, options), **known}
+    learned = {**fit_matching(matched, None, banks, options), **known}
     del learned["caption_bank"]
     learned["gate"] = fit_gate(texts.rows[np.unique(pairs.text_places)], sentences)
     return ShortQueryModel(learned, cast("Quadratic", predictor), calibration)
@@ -94,8 +95,7 @@ def without_photos(short: ShortPairs, names: Sequence[str]) -> ShortPairs:
     """Return the pairs without those photos."""
     hidden = set(names)
     gone = np.array([name in hidden for name in short.pairs.photos.names])
-    kept = np.flatnonzero(~gone[short.pairs.photo_places])
-    return replace(short, pairs=short.pairs.take(kept), calibrating=short.calibrating[kept])
+    return short.take(np.flatnonzero(~gone[short.pairs.photo_places]))
 
 
 def _features(pairs: Pairs, arrays: dict[str, Rows], words: PhotoWords) -> Rows:

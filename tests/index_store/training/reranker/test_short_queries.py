@@ -264,7 +264,7 @@ def test_grades_are_learned_from_and_checked_by_query():
         Vectors(photos, np.repeat(rows, len(photos), axis=0)),
         places, places, np.array([1.0]), np.array([2.0]),
     )  # fmt: skip
-    short = ShortPairs(pairs, np.array([False]), [])
+    short = ShortPairs(pairs, np.array([2.0]), np.array([False]), [])
     learning, checking = halves(short)
     assert {grade.query for grade in learning}.isdisjoint(grade.query for grade in checking)
     assert (len(learning), len(checking)) == (300, 300)
