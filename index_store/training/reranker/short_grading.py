@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from index_store.reranker.cosine import Scorer
 
-GRADE_WEIGHT = 5.0
+GRADE_WEIGHT = 2.0
 """What a graded pair counts beside the mean pair: it was looked at, and lies where scores decide what is shown."""
 
 
