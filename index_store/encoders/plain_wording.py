@@ -19,14 +19,14 @@ _MOST_FRAMED_WORDS = 6
 """More words after "a photo of" are no plain query: "a picture of a man hangs on a wall above a bed"."""
 
 _ARTICLE = re.compile(r"^(?:an?|the|some|my) (?=\w)", re.IGNORECASE)
-_END = re.compile(r"[\s.!?]+$")
+_MARKS = re.compile(r"^[#\"'“”]+|[\s.,;:!?\"'“”]+$")
 
 
 def plain_wording(text: str) -> str:
-    """Return a text without "a photo of"; where it is short, also without its first article and its last full stop."""
+    """Return a text without "a photo of"; where it is short, also without its first article and the marks around it."""
     plain = " ".join(text.split())
     framed = _FRAME.match(plain)
     if framed and len(plain[framed.end() :].split()) <= _MOST_FRAMED_WORDS:
         plain = plain[framed.end() :]
-    short = _END.sub("", _ARTICLE.sub("", plain, count=1))
+    short = _ARTICLE.sub("", _MARKS.sub("", plain), count=1)
     return short if short and len(short.split()) <= MOST_WORDS else plain
