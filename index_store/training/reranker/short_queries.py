@@ -14,7 +14,7 @@ from index_store.reranker.short_queries import ShortQueryModel
 from index_store.training.data.pairs import Pairs, Vectors
 from index_store.training.data.short_pairs import ShortPairs
 from index_store.training.data.splits import folds_by_photo
-from index_store.training.reranker.calibration import fit_calibration
+from index_store.training.reranker.calibration import fit_calibration, raised
 from index_store.training.reranker.matching import MatchingOptions, fit_matching
 from index_store.training.reranker.regressors import fit_quadratic
 
@@ -38,6 +38,10 @@ WORDS = 500
 
 WORDING_DIRECTIONS = 4
 CALIBRATION_BINS = 10
+SHOWN, SHOWN_AS = 0.42, 0.5
+"""The calibrated score at which few enough absent things are answered, and what it is raised to: there is one threshold
+for short queries and sentences, and the sentences' is 0.5. Chosen with `LEAST_RIGHT_SHARE`, see docs/relevance.md."""
+
 GATE_PENALTY = 0.01
 
 
@@ -68,6 +72,7 @@ def fit_short_queries(
     if not len(places):
         places = np.arange(len(pairs))
     calibration = fit_calibration(raw[places], pairs.relevance[places], pairs.weight[places], CALIBRATION_BINS)
+    calibration = raised(calibration, SHOWN, SHOWN_AS)
     learned = {**fit_matching(matched, None, banks, options), **known}
     del learned["caption_bank"]
     learned["gate"] = fit_gate(texts.rows[np.unique(pairs.text_places)], sentences)
