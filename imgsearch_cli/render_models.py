@@ -187,7 +187,8 @@ def _short_queries_table(report: TrainingReport) -> Table:
     for name in report.short:
         table.add_column(printable(name), justify="right")
     for metric in next(iter(report.short.values())):
-        table.add_row(metric, *(f"{measured[metric]:.4f}" for measured in report.short.values()))
+        values = [measured.get(metric) for measured in report.short.values()]
+        table.add_row(metric, *("–" if value is None else f"{value:.4f}" for value in values))
     return table
 
 

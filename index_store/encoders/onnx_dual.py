@@ -15,6 +15,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE, TOKENIZER_FILE, CardHolder, EncoderCard, weight_file
+from index_store.encoders.plain_wording import plain_wording
 from index_store.errors import WeightsError, first_line
 from index_store.machine import usable_cores
 
@@ -42,9 +43,13 @@ class OnnxTextEncoder(CardHolder):
         self._threads = ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="texts")
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """Return one unit row for each text, in order; what is longer than the model's maximum is cut."""
+        """Return one unit row for each text, in order; what is longer than the model's maximum is cut.
+
+        A short text is encoded without what does not change its meaning ("a photo of a dog" as "dog").
+        """
         rows = np.empty((len(texts), self.dimension), dtype=np.float32)
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        plain = [plain_wording(text) for text in texts]
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(plain)]
         # texts of like length share a batch, because a batch is as wide as its longest text
         order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
         batches = [order[start : start + TEXT_BATCH] for start in range(0, len(order), TEXT_BATCH)]

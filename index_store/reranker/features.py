@@ -7,7 +7,7 @@ A joining that has to be learned keeps what it learned in named arrays, which tr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,8 @@ HUB_SHARE = 0.5
 
 TEXT_COLUMNS = ("learned text bias", "photo nearness 20", "photo nearness 60", "photo mean", "photo spread")
 MATCHING_COLUMNS = ("cosine beyond nearness", "learned match", *TEXT_COLUMNS)
-SHORT_COLUMNS = ("cosine", "learned match", *TEXT_COLUMNS)
+WORD_COLUMNS = ("cosine beyond words 20", "cosine beyond words 60", "likeness to the photo's words")
+SHORT_COLUMNS = ("cosine", "learned match", *WORD_COLUMNS, *TEXT_COLUMNS)
 
 
 def normalised(rows: Rows) -> Rows:
@@ -89,24 +90,55 @@ def one_text_matching(text: NDArray[np.float32], photos: Rows, arrays: Arrays) -
     return _columns(photos @ text, match, _nearness(photos, arrays), of_text)
 
 
-def short_matching(texts: Rows, photos: Rows, arrays: Arrays) -> Rows:
+def short_matching(texts: Rows, photos: Rows, arrays: Arrays, words: PhotoWords | None = None) -> Rows:
     """Return what the model for short queries looks at, columns `SHORT_COLUMNS`; both inputs are unit rows.
 
-    Pairs of rows, or one text, shape (1, dimension), with many photos. Nearness to captions is left out: it says
-    nothing here. The bank is another one, with photos of several kinds.
+    Pairs of rows, or one text, shape (1, dimension), with many photos. In place of captions there is a bank of words,
+    for a photo that is much nearer to other words shows something else ("frog", asked of an elephant), unless these
+    mean nearly the same. The bank of photos is another one, with photos of several kinds. Without a bank of words
+    `WORD_COLUMNS` are left out. `words` are those of the photos, where they are known already.
     """
     texts = without_wording(texts, arrays["wording"])
-    to_photos = _towards_photos(texts, arrays)
-    cosines = np.einsum("ij,ij->i", texts, photos) if len(texts) > 1 else photos @ texts[0]
-    centred = photos - arrays["photo_mean"]
-    match = np.einsum("ij,ij->i", to_photos, centred) if len(texts) > 1 else centred @ to_photos[0]
-    of_texts = np.broadcast_to(_text_columns(texts, arrays), (len(photos), len(TEXT_COLUMNS)))
-    return np.column_stack([cosines, match, of_texts]).astype(np.float32)
+    cosines = _products(photos, texts)
+    columns = [cosines, _products(photos - arrays["photo_mean"], _towards_photos(texts, arrays))]
+    bank = arrays.get("word_bank")
+    if bank is not None and len(bank):
+        words = words or words_of(photos, bank)
+        columns += [cosines[:, None] - words.nearness, _products(words.shares, texts @ bank.T)]
+    columns.append(np.broadcast_to(_text_columns(texts, arrays), (len(photos), len(TEXT_COLUMNS))))
+    return np.column_stack(columns).astype(np.float32)
+
+
+class PhotoWords(NamedTuple):
+    """How words lie to photos: soft maxima, shape (n, 2), and the shares of a photo's own words, shape (n, words)."""
+
+    nearness: Rows
+    shares: Rows
+
+    def take(self, places: NDArray[np.int64]) -> PhotoWords:
+        """Return those of some of the photos."""
+        return PhotoWords(self.nearness[places], self.shares[places])
+
+
+def words_of(photos: Rows, bank: Rows) -> PhotoWords:
+    """Return how near the words of a bank are to each photo: at sharpness 20 and 60, shares at 30."""
+    similarities = photos @ bank.T  # (n, n_words)
+    highest = similarities.max(axis=1, keepdims=True)
+    tenth = np.exp(10.0 * (similarities - highest))  # its powers are the others: one exponential is enough
+    twentieth = tenth * tenth
+    own = twentieth * tenth
+    soft = [np.log(power.mean(axis=1)) / sharpness for power, sharpness in ((twentieth, 20.0), (own * own, 60.0))]
+    return PhotoWords(np.column_stack(soft) + highest, own / own.sum(axis=1, keepdims=True))
 
 
 def without_wording(texts: Rows, directions: Rows) -> Rows:
     """Return unit rows without what only tells how a thing is worded: "a dog" or "dogs"; `directions` are unit rows."""
     return normalised(np.asarray(texts - (texts @ directions.T) @ directions, dtype=np.float32))
+
+
+def _products(photos: Rows, texts: Rows) -> Rows:
+    """Return the inner products of pairs of rows, or of all photos with a single text."""
+    return np.asarray(np.einsum("ij,ij->i", texts, photos) if len(texts) > 1 else photos @ texts[0])
 
 
 def _columns(cosines: Rows, match: Rows, nearness: Rows, of_texts: Rows) -> Rows:

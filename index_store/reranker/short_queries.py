@@ -25,6 +25,8 @@ RAMP = 3.0
 """The share of this model rises from 0 to 1 while the log odds of "a few words" go from -RAMP to RAMP."""
 
 _LEARNED = ("weights", "text_mean", "photo_mean", "photo_bank", "wording", "gate")
+_WORDS = "word_bank"
+"""A reranker without a bank of words has no columns of words either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class ShortQueryModel:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all arrays by name, to be saved."""
-        found: dict[str, NDArray[Any]] = {f"learned.{name}": self.learned[name] for name in _LEARNED}
+        found: dict[str, NDArray[Any]] = {f"learned.{name}": self.learned[name] for name in _names(self.learned)}
         found |= {f"predictor.{name}": array for name, array in predictor_arrays(self.predictor).items()}
         return found | {f"calibration.{name}": array for name, array in predictor_arrays(self.calibration).items()}
 
@@ -63,14 +65,19 @@ def short_query_model(arrays: Mapping[str, NDArray[Any]]) -> ShortQueryModel:
         ValueError: the lengths of two do not fit.
     """
     dimension = len(arrays["learned.gate"]) - 1
-    for name in ("text_mean", "photo_mean", "photo_bank", "wording"):
-        if arrays[f"learned.{name}"].shape[-1] != dimension:
+    learned = {name: arrays[f"learned.{name}"] for name in _names(arrays, "learned.")}
+    for name in ("text_mean", "photo_mean", "photo_bank", "wording", _WORDS):
+        if name in learned and learned[name].shape[-1] != dimension:
             raise ValueError(f"{name} is not of {dimension} numbers")
     if arrays["learned.weights"].shape != (dimension + 1, dimension + 1):
         raise ValueError(f"weights are not of {dimension} + 1 by {dimension} + 1 numbers")
     predictor = {name: arrays[f"predictor.{name}"] for name in ("mean", "scale", "intercept", "linear", "quadratic")}
     return ShortQueryModel(
-        {name: arrays[f"learned.{name}"] for name in _LEARNED},
+        learned,
         Quadratic(**predictor),
         Curve(arrays["calibration.knots"], arrays["calibration.heights"]),
     )
+
+
+def _names(arrays: Mapping[str, Rows], prefix: str = "") -> tuple[str, ...]:
+    return (*_LEARNED, _WORDS) if f"{prefix}{_WORDS}" in arrays else _LEARNED

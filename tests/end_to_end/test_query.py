@@ -1,19 +1,34 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.conftest import NOTICE
 
-CAT, COFFEE, ROCKET = (f"test_images/{name}" for name in ("chelsea.png", "coffee.png", "rocket.jpg"))
+CAT, COFFEE, ROCKET, GALAXIES = (
+    f"test_images/{name}" for name in ("chelsea.png", "coffee.png", "rocket.jpg", "hubble_deep_field.jpg")
+)
 
 
 @pytest.mark.parametrize(("text", "photo"), [("a cat", CAT), ("an espresso", COFFEE), ("a rocket launch", ROCKET)])
 def test_the_right_photo_comes_first(ask, text, photo):
     done = ask(text, "--format", "paths")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, photo)
+
+
+def test_every_answer_of_the_demo_is_shown_by_default(imgsearch, demo):
+    """The queries of `make demo`; the last one is refused."""
+    recipe = (Path(__file__).parents[2] / "Makefile").read_text().split("\ndemo:")[1].split("\n\n")[0]
+    queries = re.findall(r'query "([^"]+)" (.*)--store', recipe)
+    assert [options for _, options in queries] == [""] * 4
+    expected = {"a cat": CAT, "a cup on a saucer": COFFEE, "galaxies": GALAXIES, "children playing in the park": NOTICE}
+    for text, _ in queries:
+        done = imgsearch("query", text, "--format", "paths", "--store", demo / "store", cwd=demo)
+        assert (done.stdout or done.stderr).splitlines()[0].endswith(expected[text])
 
 
 def test_the_table_shows_rank_score_path_and_size(ask):

@@ -42,6 +42,13 @@ def fit_calibration(
     return _rising(*_with_ends(knots, heights, raw))
 
 
+def raised(curve: Curve, height: float, to: float) -> Curve:
+    """Return the curve with `height` moved to `to`, and the heights below and above in proportion; no order is lost."""
+    knots = np.unique(np.append(curve.knots, np.interp(height, curve.heights, curve.knots)))
+    heights = np.interp(np.interp(knots, curve.knots, curve.heights), [0.0, height, 1.0], [0.0, to, 1.0])
+    return Curve(knots.astype(np.float32), heights.astype(np.float32))
+
+
 def _with_ends(knots: Vector, heights: Vector, raw: Vector) -> tuple[Vector, Vector]:
     """Extend the curve to beyond the outermost raw scores, so that extremes keep their order too."""
     reach = max(float(np.ptp(raw)), 1e-6)

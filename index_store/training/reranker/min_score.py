@@ -32,6 +32,9 @@ GOOD_CROWD_SHARE = 0.5
 AIMED_ABSENT_RATE = 0.08
 """How many absent queries may be answered on the photos where the threshold is chosen; the bar is 0.10 on others."""
 
+AIMED_ABSENT_SHORT = 0.12
+"""The same of short queries, in the mean over the sets that they are measured on."""
+
 
 @dataclass(frozen=True, slots=True)
 class BestScores:
@@ -45,11 +48,16 @@ class BestScores:
         return float((self.absent >= min_score).mean()), float((self.real >= min_score).mean())
 
 
-def choose_min_score(best: BestScores, absent_rate: float = AIMED_ABSENT_RATE) -> float:
-    """Return the smallest score, in hundredths, at which at most `absent_rate` of the absent queries are answered."""
-    for hundredths in range(100):
-        if best.answered(hundredths / 100)[0] <= absent_rate:
-            return hundredths / 100
+def choose_min_score(best: BestScores, absent_short: Callable[[float], float] | None = None) -> float:
+    """Return the smallest score, in hundredths, at which few enough absent queries are answered.
+
+    `absent_short` returns the share of absent short queries that are answered at a score; few is `AIMED_ABSENT_RATE`
+    of sentences and `AIMED_ABSENT_SHORT` of these.
+    """
+    for score in (hundredths / 100 for hundredths in range(100)):
+        few = best.answered(score)[0] <= AIMED_ABSENT_RATE
+        if few and (absent_short is None or absent_short(score) <= AIMED_ABSENT_SHORT):
+            return score
     return 1.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from index_store.compliance.texts import TextRule
 from index_store.training.data.captions import CaptionedPhoto, DataFolder, held_out, read_captions
 from index_store.training.data.judgements import Judgements, photo_of
 from index_store.training.data.pairs import Vectors
+from index_store.training.data.short_grades import read_grades
 from index_store.training.data.short_pairs import ShortPairs, ShortSet, make_short_pairs
 from index_store.training.data.short_queries import Phrase, all_wordings, joined, read_sayings
 from index_store.training.data.vectors import VectorCache, encoder_vectors
@@ -32,6 +34,9 @@ LEAST_PHOTOS = 5
 """A phrase is learned from where the captions of so many photos say it."""
 
 SENTENCES, SENTENCE_WORDS = 1_000, 7
+NAME_WORDS = 4
+"""Captions of at most so many words, in the median, are names of what a photo shows ("a bakery shop")."""
+
 CHILD_SHARE = 0.4
 """Of a photo's captions, two of five that the policy withholds mean that it shows a child, as for the photo rule."""
 
@@ -49,6 +54,13 @@ class ShortMaterial:
     def pairs(self, seed: int) -> ShortPairs:
         """Return the pairs that the model learns from."""
         return make_short_pairs(self.sets, self.wordings, self.texts, seed)
+
+    def words(self, size: int) -> Rows:
+        """Return the embeddings of the things that the captions of most photos say, as barely worded as can be."""
+        counts = Counter(phrase for each in self.sets for said in each.sayings.said for phrase in said)
+        things = [phrase for phrase in self.wordings if phrase.kind == "thing"]
+        common = sorted(things, key=lambda phrase: (-counts[phrase], phrase))[:size]
+        return self.texts.rows[self.texts.places([self.wordings[phrase][0] for phrase in common])]
 
     def bank(self, size: int, seed: int) -> Rows:
         """Return reference photos, as many of each set."""
@@ -79,7 +91,8 @@ def gather_short(
     sets += [captioned_set(folder, sources, cache, progress) for folder in sources.folders]
     said = joined([each.sayings for each in sets])
     wordings = all_wordings(said.common(LEAST_PHOTOS), said)
-    texts = text_vectors(sources.encoder, [text for ways in wordings.values() for text in ways], cache)
+    graded = {grade.query for grade in read_grades()}
+    texts = text_vectors(sources.encoder, [*graded, *(text for ways in wordings.values() for text in ways)], cache)
     others = sorted(judgements.texts.values()) + _sentences(sources)
     rows = encoder_vectors(sources.encoder, [(text, text) for text in others], [], cache)[0].rows
     return ShortMaterial(sets, wordings, texts, rows)
@@ -100,7 +113,8 @@ def captioned_set(
         [(captioned[place].image, captioned[place].captions) for place in chosen], sources
     )
     places = chosen[allowed]
-    return ShortSet(data.folder.name, read_sayings(captions), rows[places], unseen[places], data.weight)
+    names = float(np.median([len(text.split()) for _, texts in captions for text in texts])) <= NAME_WORDS
+    return ShortSet(data.folder.name, read_sayings(captions), rows[places], unseen[places], data.weight, names)
 
 
 def may_be_learned(photos: Captions, sources: ShortSources) -> tuple[list[int], Captions]:

@@ -25,7 +25,8 @@ from index_store.training.reranker.short_data import (
     gather_short,
     text_vectors,
 )
-from index_store.training.reranker.short_queries import SHORT_OPTIONS, fit_short_queries, without_photos
+from index_store.training.reranker.short_grading import GradeScores, halves, score_grades, with_grades
+from index_store.training.reranker.short_queries import SHORT_OPTIONS, WORDS, fit_short_queries, without_photos
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     """A model for short queries -> the reranker that queries would use it in."""
 
 MEASURING_FOLDS = 2
+GRADED = "graded by eye"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,17 @@ class ShortTraining:
 
     model: ShortQueryModel
     scores: Mapping[str, ShortScores]
+    graded: GradeScores | None
     facts: Mapping[str, object]
 
     def measured(self, min_score: float) -> dict[str, dict[str, float]]:
-        """Return the metrics of each set at a threshold."""
-        return {name: scores.measured(min_score) for name, scores in self.scores.items()}
+        """Return the metrics of each set at a threshold, and of what was graded by eye."""
+        found = {name: scores.measured(min_score) for name, scores in self.scores.items()}
+        return found if self.graded is None else {**found, GRADED: self.graded.measured(min_score)}
+
+    def absent_answered(self, min_score: float) -> float:
+        """Return the share of absent things that are answered, in the mean over the sets."""
+        return float(np.mean([(scores.absent >= min_score).mean() for scores in self.scores.values()]))
 
 
 def train_short_queries(
@@ -64,11 +72,13 @@ def train_short_queries(
 ) -> ShortTraining:
     """Fit the model on all sets; measure crosswise on unseen photos with several captions, and on other folders."""
     material = gather_short(sources, *judged, cache, progress)
-    short, bank = material.pairs(seed), material.bank(SHORT_OPTIONS.bank_size, seed)
+    short, bank, words = material.pairs(seed), material.bank(SHORT_OPTIONS.bank_size, seed), material.words(WORDS)
+    learning, checking = halves(short)
+    short = with_grades(short, learning)
 
     def fit(left_out: Sequence[str] = ()) -> ShortQueryModel:
         rest = without_photos(short, left_out) if left_out else short
-        return fit_short_queries(rest, material.sentences, bank, seed)
+        return fit_short_queries(rest, material.sentences, bank, words, seed)
 
     model = fit()
     scores: dict[str, ShortScores] = {}
@@ -78,14 +88,18 @@ def train_short_queries(
         scores[each.name] = _scores(each, rerankers, sources, cache)
     for folder in measured:
         scores[folder.name] = measure_folder(folder, completed(model), sources, cache, progress)
+    graded = None
+    if checking:
+        graded = score_grades(short, checking, completed(fit([grade.photo for grade in checking])))
     facts = {
         "sets": {part.name: {"photos": len(part.photos), "unseen": int(part.unseen.sum())} for part in material.sets},
         "phrases": len(material.wordings),
         "texts": len(material.texts.names),
         "pairs": len(short.pairs),
+        "graded": len(learning),
         "calibrated_on": int(short.calibrating.sum()),
     }
-    return ShortTraining(model, scores, facts)
+    return ShortTraining(model, scores, graded, facts)
 
 
 def measure_folder(

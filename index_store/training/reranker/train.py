@@ -128,7 +128,8 @@ def train_reranker(
     metrics = measure_pairs(scores, held_out.relevance)
     metrics |= measure_agreement(keyed(held_out.images, held_out.query_ids, scores), ready.judgements)
     best = held_out_best_scores(tried, ready, held_out)
-    min_score = DEFAULT_MIN_SCORE if best is None else choose_min_score(best)
+    absent_short = None if short is None else short.absent_answered
+    min_score = DEFAULT_MIN_SCORE if best is None else choose_min_score(best, absent_short)
     answered = (None, None) if best is None else best.answered(min_score)
     report = TrainingReport(
         version="",

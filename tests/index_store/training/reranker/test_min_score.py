@@ -9,8 +9,15 @@ from index_store.training.reranker.min_score import BestScores, best_scores, cho
 def test_the_least_score_is_the_smallest_that_keeps_absent_queries_out():
     best = BestScores(real=np.array([0.2, 0.6, 0.9, 0.9]), absent=np.linspace(0, 0.5, 100))
     # at most 8 of 100 may reach it: those above 91/99 of 0.5, which is 0.4596
-    assert choose_min_score(best, 0.08) == 0.46
+    assert choose_min_score(best) == 0.46
     assert best.answered(0.46) == (0.08, 0.75)
+
+
+def test_the_least_score_keeps_absent_short_queries_out_too():
+    best = BestScores(real=np.array([0.2, 0.6]), absent=np.linspace(0, 0.5, 100))
+    assert choose_min_score(best, lambda score: 0.5 - score / 2) == 0.76
+    assert choose_min_score(best, lambda score: 0.0) == 0.46
+    assert choose_min_score(best, lambda score: 0.9) == 1.0
 
 
 def test_good_answers_are_the_own_photo_the_judged_and_those_of_nearly_the_same_text(tmp_path):

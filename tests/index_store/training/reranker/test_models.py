@@ -7,11 +7,12 @@ import pytest
 
 from index_store.errors import DataError, UsageError
 from index_store.reranker.features import HUB_SHARE, matching, one_text_matching
+from index_store.reranker.predictors import Curve
 from index_store.training.data.metrics import expected_calibration_error, rmse
 from index_store.training.data.pairs import Pairs, Vectors, make_pairs
 from index_store.training.data.splits import split_by_photo
 from index_store.training.data.targets import Example
-from index_store.training.reranker.calibration import fit_calibration
+from index_store.training.reranker.calibration import fit_calibration, raised
 from index_store.training.reranker.matching import MatchingOptions, bilinear_ridge, fit_matching, matching_features
 from index_store.training.reranker.models import MODELS, Material, fit_calibrated, fit_model, model_spec
 from index_store.training.reranker.train import TrainingOptions, train_reranker
@@ -109,6 +110,15 @@ def test_calibration_rises_everywhere_and_hits_the_means():
     values = np.linspace(-2, 3, 1000, dtype=np.float32)
     assert (np.diff(curve.at(values)) > 0).all()
     np.testing.assert_allclose(curve.at(raw), relevance, atol=0.06)
+
+
+def test_a_raised_calibration_keeps_its_order_and_its_ends():
+    curve = Curve(np.array([-1.0, 0.0, 1.0, 2.0], np.float32), np.array([0.0, 0.2, 0.6, 1.0], np.float32))
+    other = raised(curve, 0.4, 0.5)
+    values = np.array([-1.0, 0.0, 0.5, 1.0, 2.0], np.float32)
+    # 0.4 is half way from 0.2 to 0.6; below it all is times 0.5 / 0.4, above it what is lacking to 1 times 0.5 / 0.6
+    np.testing.assert_allclose(other.at(values), [0.0, 0.25, 0.5, 1 - 0.4 * 0.5 / 0.6, 1.0], atol=1e-6)
+    assert (np.diff(other.heights) > 0).all()
 
 
 def test_calibration_needs_spread():

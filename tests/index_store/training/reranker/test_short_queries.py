@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from index_store.errors import DataError, WeightsError
+from index_store.reranker.features import SHORT_COLUMNS, WORD_COLUMNS, short_matching, words_of
 from index_store.reranker.reranking import Reranker, load_reranker, write_reranker
-from index_store.training.data.pairs import Vectors
-from index_store.training.data.short_pairs import ShortSet, make_short_pairs
+from index_store.training.data.pairs import Pairs, Vectors
+from index_store.training.data.short_grades import read_grades
+from index_store.training.data.short_pairs import ShortPairs, ShortSet, make_short_pairs
 from index_store.training.data.short_queries import Phrase, Sayings
 from index_store.training.evaluate.short_queries import ShortScores, absent_things, average_precision, score_short
 from index_store.training.reranker.models import fit_calibrated, model_spec
+from index_store.training.reranker.short_grading import GradeScores, halves, with_grades
 from index_store.training.reranker.short_queries import fit_short_queries, without_photos, wording_directions
 
 THINGS = tuple(Phrase("thing", (word,)) for word in ("dog", "cat", "boat", "tree", "hat", "car"))
@@ -50,7 +54,7 @@ def fitted(things):
     sets = [shown(things, 150, 5, 1), shown(things, 100, 1, 2, unseen=False)]
     short = make_short_pairs(sets, {phrase: phrase.words for phrase in THINGS}, things, seed=0)
     sentences = unit(np.random.default_rng(3).normal(size=(40, DIMENSION)) - np.eye(DIMENSION)[-1] * 2)
-    return fit_short_queries(short, sentences, sets[0].photos[:50], seed=0), short, sentences
+    return fit_short_queries(short, sentences, sets[0].photos[:50], things.rows, seed=0), short, sentences
 
 
 def test_a_photo_that_shows_the_thing_scores_high_and_another_low(fitted, things):
@@ -103,6 +107,41 @@ def test_a_thing_that_no_photo_of_a_set_shows_is_learned_as_absent(things):
     assert pairs.weight[dog].sum() > 0
 
 
+def test_what_names_leave_unsaid_is_not_learned_as_absent(things):
+    one = shown(things, 60, 1, 6)
+    said = [{phrase: count for phrase, count in row.items() if phrase != THINGS[0]} for row in one.sayings.said]
+    sayings = Sayings(one.sayings.images, one.sayings.captions, said, {}, {})
+    named = ShortSet("s", sayings, one.photos, one.unseen, names=True)
+    pairs = make_short_pairs([named], {THINGS[0]: ["dog"], THINGS[1]: ["cat"]}, things, seed=0).pairs
+    assert set(pairs.text_places) == {1}
+    assert named.take(np.arange(5)).names
+
+
+def test_the_words_of_a_photo_tell_what_else_it_shows(fitted, things):
+    model, _, _ = fitted
+    photo = things.rows[:1]
+    frog = unit(photo + 0.9 * np.eye(DIMENSION, dtype=np.float32)[-3])
+    column = {name: place for place, name in enumerate(SHORT_COLUMNS)}
+    of_dog, of_frog = (short_matching(text, photo, model.learned)[0] for text in (photo, frog))
+    for name in WORD_COLUMNS:
+        assert of_frog[column[name]] < of_dog[column[name]] - 0.2
+    without = {name: array for name, array in model.learned.items() if name != "word_bank"}
+    assert short_matching(frog, photo, without).shape == (1, len(SHORT_COLUMNS) - len(WORD_COLUMNS))
+
+
+def test_words_of_photos_are_soft_maxima_and_shares_by_hand():
+    bank = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    photos = np.array([[0.9, 0.1], [0.5, 0.5]], np.float32)
+    words = words_of(photos, bank)
+    for column, sharpness in enumerate((20.0, 60.0)):
+        expected = np.log(np.exp(sharpness * photos).mean(axis=1)) / sharpness
+        np.testing.assert_allclose(words.nearness[:, column], expected, rtol=1e-5)
+    shares = np.exp(30.0 * photos)
+    np.testing.assert_allclose(words.shares, shares / shares.sum(axis=1, keepdims=True), rtol=1e-4)
+    alone = words.take(np.array([1]))
+    assert (alone.nearness.shape, alone.shares.tolist()) == ((1, 2), [[0.5, 0.5]])
+
+
 def test_how_a_thing_is_worded_moves_its_score_little(things):
     chance = np.random.default_rng(0)
     way = np.eye(DIMENSION, dtype=np.float32)[-2]
@@ -114,7 +153,7 @@ def test_how_a_thing_is_worded_moves_its_score_little(things):
     short = make_short_pairs([one], ways, texts, seed=0)
     sentences = unit(chance.normal(size=(40, DIMENSION)))
     assert abs(wording_directions(short, 1)[0] @ way) > 0.9
-    model = fit_short_queries(short, sentences, one.photos[:50], seed=0)
+    model = fit_short_queries(short, sentences, one.photos[:50], things.rows, seed=0)
     bare, worded = (model.score(text[None], one.photos) for text in (rows[0], rows[len(things.names)]))
     assert np.abs(bare - worded).max() < 0.1
 
@@ -138,14 +177,14 @@ def test_a_reranker_keeps_its_model_for_short_queries(fitted, things, learnable,
     photos = learnable.pairs.photos.rows
     for row in things.rows:
         scores = read.score(row, photos)
-        np.testing.assert_allclose(scores, written.score(row, photos), atol=1e-2)  # half precision
+        np.testing.assert_allclose(scores, written.score(row, photos), atol=2e-2)  # half precision, and bytes
         np.testing.assert_allclose(
             scores, read.score_pairs(np.repeat(row[None], len(photos), axis=0), photos), atol=1e-4
         )
         assert scores.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["gate", "photo_bank", "wording", "weights"])
+@pytest.mark.parametrize("name", ["gate", "photo_bank", "word_bank", "wording", "weights"])
 def test_a_damaged_model_for_short_queries_is_refused(fitted, learnable, tmp_path, name):
     written = reranker_with(fitted[0], learnable)
     assert written.short is not None
@@ -202,6 +241,50 @@ def test_absent_is_a_thing_of_which_no_caption_says_a_word():
     absent = absent_things(said)
     assert {"zebra", "polar bear"}.isdisjoint(absent)
     assert {"giraffe", "typewriter"} <= set(absent)
+
+
+def test_grades_by_hand():
+    found = GradeScores(np.array([0.9, 0.6, 0.4, 0.1]), np.array([4, 2, 3, 1])).measured(0.5)
+    assert (found["short_right_shown"], found["short_precision"]) == (1 / 2, 1 / 2)
+    wanted = np.array([1, 1 / 3, 2 / 3, 0])
+    errors = np.array([0.9, 0.6, 0.4, 0.1]) - wanted
+    assert found["short_rmse_ratio"] == pytest.approx(np.sqrt((errors**2).mean()) / wanted.std())
+
+
+def test_grades_are_learned_from_and_checked_by_query():
+    grades = read_grades()
+    assert len({grade.query for grade in grades}) == 60
+    assert all(count == 10 for count in Counter(grade.query for grade in grades).values())
+    rows = np.ones((1, 2), np.float32)
+    photos = sorted({grade.photo for grade in grades})
+    queries = sorted({grade.query for grade in grades})
+    places = np.array([0])
+    pairs = Pairs(
+        Vectors(queries, np.repeat(rows, len(queries), axis=0)),
+        Vectors(photos, np.repeat(rows, len(photos), axis=0)),
+        places, places, np.array([1.0]), np.array([2.0]),
+    )  # fmt: skip
+    short = ShortPairs(pairs, np.array([2.0]), np.array([False]), [])
+    learning, checking = halves(short)
+    assert {grade.query for grade in learning}.isdisjoint(grade.query for grade in checking)
+    assert (len(learning), len(checking)) == (300, 300)
+    more = with_grades(short, learning)
+    assert (len(more.pairs), more.calibrating.sum()) == (301, 300)
+    last = learning[-1]
+    assert more.pairs.texts.names[more.pairs.text_places[-1]] == last.query
+    assert more.pairs.photos.names[more.pairs.photo_places[-1]] == last.photo
+    assert more.pairs.relevance[-1] == (last.grade - 1) / 3
+    assert more.pairs.weight[-1] > 2.0
+    other = replace(short, pairs=replace(pairs, photos=Vectors(["mine/a.jpg"], rows)))
+    assert halves(other) == ([], [])
+
+
+@pytest.mark.parametrize("line", ["dog|set|a.jpg", "dog|set|a.jpg|5", "dog|set|a.jpg|good", "dog set a.jpg 4"])
+def test_a_bad_line_of_grades_is_named(tmp_path, line):
+    table = tmp_path / "grades.tsv"
+    table.write_text("\n".join(["# by eye", "dog|set|a.jpg|4", line]).replace("|", "\t"))
+    with pytest.raises(DataError, match=r"grades.tsv:3: .* a grade from 1 to 4"):
+        read_grades(table)
 
 
 def test_nothing_to_measure_is_said():
