@@ -29,8 +29,13 @@ QUIET_MS = 1_000
 LONGEST_MS = 60_000
 """... and after so long anyway."""
 
-AT_ONCE = 500
-"""Photos that one run embeds: the store's lock is free between two runs, for decisions by hand above all."""
+AT_ONCE = 100
+"""Photos that the first run embeds: the store's lock is free between two runs, for decisions by hand above all."""
+
+LOCKED_SECONDS = 10.0
+"""How long each further run may hold the lock: as many photos as the one before it embedded in that time."""
+
+_FEWEST, _MOST = 8, 1000
 
 BETWEEN_SECONDS = 1.0
 LOOKED_AGAIN_SECONDS = 3600.0
@@ -96,10 +101,12 @@ def watch_places(library: Library, places: Sequence[Place], options: IndexOption
 
 
 def _run_until_done(run: Run) -> None:
-    while (report := run(AT_ONCE)).left:
+    most = AT_ONCE
+    while (report := run(most)).left:
         if not report.encoded:  # those that come first cannot be read
             run(None)
             return
+        most = min(max(round(LOCKED_SECONDS * report.encoded / max(report.seconds, 0.001)), _FEWEST), _MOST)
         time.sleep(BETWEEN_SECONDS)  # others wait for the lock by asking now and then
 
 

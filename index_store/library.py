@@ -71,14 +71,15 @@ class Library:
     >>> for match in library.search("a cat", k=2, min_score=0):
     ...     assert match.score >= 0 and match.path
 
-    `wait` makes a writer wait for another one instead of failing. `device` is what photos are encoded on: `cpu`, `cuda`
-    or `auto`. `language` is that of texts to search by: `auto` (None), `en`, `other`, or a code such as `de`.
+    `wait` makes a writer wait for another one instead of failing, as a number at most so many seconds. `device` is what
+    photos are encoded on: `cpu`, `cuda` or `auto`. `language` is that of texts to search by: `auto` (None), `en`,
+    `other`, or a code such as `de`.
     """
 
     store: str | os.PathLike[str] | None = None
     encoder: str | None = None
     policy_file: Path | None = None
-    wait: bool = False
+    wait: bool | float = False
     device: str | None = None
     language: str | None = None
 

@@ -23,6 +23,9 @@ from index_store.errors import UsageError
 if TYPE_CHECKING:
     from index_store.compliance.judging import Judgement, TextJudge
 
+_PATIENCE = 60.0
+"""Seconds for which a decision waits for another writer: `index --watch` frees the store sooner between two batches."""
+
 
 @click.group()
 def policy() -> None:
@@ -105,6 +108,8 @@ def list_(store: str | None, encoder: str | None, policy_file: Path | None, outp
 def withhold(paths: tuple[str, ...], reason: str, store: str | None, encoder: str | None, wait: bool) -> None:
     """Withhold the photos at or below PATH..., whatever the rule says; copies and moved files too.
 
+    A decision goes before what else wants to write, and waits a minute for who writes now; --wait waits longer.
+
     \b
     imgsearch policy withhold ./wedding/0231.jpg --reason "the bride's nephew"
     """
@@ -132,7 +137,7 @@ def _decide(
     from index_store.library import Library
     from index_store.photos.file_system import absolute
 
-    library = Library(store, encoder, wait=wait)
+    library = Library(store, encoder, wait=wait or _PATIENCE)
     count = library.decide([absolute(path) for path in paths], withhold=withheld, reason=reason)
     say(f"{count} photos {'withheld' if withheld else 'allowed'} by hand")
 

@@ -38,6 +38,8 @@ _CONFIG_FILE = "config.json"
 _PHOTO_TEXT_MODULES = frozenset({"CLIPModel", "Transformer"})
 _FINGERPRINTED = re.compile(r"(.+)-[0-9a-f]{8}")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
+"""What a tokenizer may consist of."""
 _BLOCKS = 32
 _BLOCK_BYTES = 1 << 14
 """A weight file is known by its size and 32 blocks of 16 KiB spread over it: training changes all of it, and to read
@@ -102,6 +104,8 @@ def read_sentence_card(folder: Path, family: str | None = None) -> EncoderCard:
         max_tokens = int((config.get("text_config") or {}).get("max_position_embeddings", kind.max_tokens))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{transformer}: is damaged ({type(error).__name__}: {error}); {_REPAIR}") from error
+    if not any(all((transformer / name).is_file() for name in names) for names in _TOKENIZERS):
+        raise WeightsError(f"{transformer}: has no tokenizer.json, or vocab.json with merges.txt; {_REPAIR}")
     digest = hashlib.sha256(json.dumps([modules, config, preparation], sort_keys=True).encode())
     weights = list(_weights(transformer))
     for module in modules[1:]:
@@ -198,6 +202,11 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
     path = folder / _MODULES_FILE
     modules = _json(path, list)
     types = [str(module.get("type", "")) if isinstance(module, dict) else "" for module in modules]
+    if own := [kind for kind in types if not kind.startswith("sentence_transformers.")]:
+        raise EncoderError(
+            f"{path}: {own[0] or 'a module without a type'} is no module of sentence-transformers, and code that a "
+            "model brings is never run; name another with --encoder; nothing was changed"
+        )
     if not types or types[0].rpartition(".")[2] not in _PHOTO_TEXT_MODULES:
         raise EncoderError(
             f"{path}: begins with {types[0] if types else 'nothing'}, not with a CLIP or SigLIP model, so it has no "

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BATCH = 32
 _LACKING = re.compile(r"^(\S+)\s*\|.*\bMIS(?:SING|MATCH)", re.MULTILINE)
 """A weight that the file does not have, or not in that shape, in the report that transformers logs."""
+_NO_WEIGHTS = "a pickled file holds more than weights, and what it asks to be run was not run"
 
 
 class SentenceClipEncoder(CardHolder):
@@ -85,7 +86,8 @@ def _open(folder: Path, fingerprint: str, device: str) -> Any:
         try:
             model = SentenceTransformer(str(folder), device=device, local_files_only=True)
         except Exception as error:  # tokenizers, processors and weight files raise nearly anything
-            raise WeightsError(f"{folder}: cannot be opened ({first_line(error)}); nothing was changed") from error
+            why = _NO_WEIGHTS if "weights only load failed" in str(error).lower() else first_line(error)
+            raise WeightsError(f"{folder}: cannot be opened ({why}); nothing was changed") from error
     lacking = [name for text in told for name in _LACKING.findall(text)]
     if lacking:
         # transformers would go on with random numbers in their place

@@ -6,6 +6,7 @@ The only importer of filelock. The lock is the operating system's, so that it en
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import stat
@@ -18,14 +19,18 @@ from filelock import FileLock, Timeout
 from index_store.errors import StoreError, os_reason
 from index_store.store.client import make_folder, refuse_other_addresses
 
+_LOG = logging.getLogger(__name__)
+
 _LOCK_FILE = ".writer.lock"
 _HOLDER_FILE = ".writer.json"
 _LONGEST_HOLDER = 1000
 
 
 @contextmanager
-def writing(store: str, *, wait: bool = False, make: bool = False) -> Iterator[None]:
+def writing(store: str, *, wait: bool | float = False, make: bool = False) -> Iterator[None]:
     """Hold the writer's lock of the store in the folder `store`; with `wait`, once nobody else holds it.
+
+    `wait` may be a number of seconds, after which it fails all the same. Whoever is waited for is logged as a warning.
 
     With `make`, a new store's folder is made first: of several first writers one makes the database, and the others
     find it.
@@ -36,9 +41,9 @@ def writing(store: str, *, wait: bool = False, make: bool = False) -> Iterator[N
     if make:
         refuse_other_addresses(store)
         make_folder(store)
-    lock = _lock(os.path.join(store, _LOCK_FILE), wait=wait)
+    lock = _lock(os.path.join(store, _LOCK_FILE))
     try:
-        lock.acquire()
+        _acquire(lock, store, wait)
     except Timeout as error:
         raise StoreError(f"{store}: is being written by {_holder(store)}; try again later, or use --wait") from error
     except OSError as error:
@@ -50,11 +55,21 @@ def writing(store: str, *, wait: bool = False, make: bool = False) -> Iterator[N
         lock.release()
 
 
-def _lock(path: str, *, wait: bool) -> FileLock:
+def _acquire(lock: FileLock, store: str, wait: bool | float) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if not wait:
+            raise
+        _LOG.warning("%s: is being written by %s; waiting for it", store, _holder(store))
+        lock.acquire(timeout=-1 if wait is True else wait)
+
+
+def _lock(path: str) -> FileLock:
     with suppress(OSError):
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise StoreError(f"{path}: is no regular file, and a lock must be one; remove it")
-    return FileLock(path, timeout=-1 if wait else 0, mode=0o600)
+    return FileLock(path, mode=0o600)
 
 
 def _cannot_write(store: str, error: OSError) -> StoreError:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.store.database import DATABASE_FILE
+from index_store.store.database import DATABASE_FILE, reading
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -70,6 +70,7 @@ class ReadingClient:
         self._place = place
         self._bindings = _opened(place)
         self._public: ClientAPI | None = None
+        self._found: dict[str, ReadingCollection] = {}
         self._lock = Lock()
 
     def public(self) -> ClientAPI | None:
@@ -95,6 +96,20 @@ class ReadingClient:
         found = self._bindings.list_collections(None, None, _TENANT, _DATABASE)
         return [cast("Collection", ReadingCollection(self, each.id, each.name, each.metadata)) for each in found]
 
+    def find(self, name: str) -> Collection | None:
+        """Return a collection by its name, None where there is none of that name.
+
+        A collection that was found before is kept while the database names it: to list them takes milliseconds.
+        """
+        with reading(self._place) as database:
+            row = database.execute("SELECT id FROM collections WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return None
+        known = self._found.get(name)
+        if known is None or known.identity != str(row[0]):
+            self._found |= {each.name: cast("ReadingCollection", each) for each in self.list_collections()}
+        return cast("Collection | None", self._found.get(name))
+
     def get_max_batch_size(self) -> int:
         """Return how many rows may be asked for at once."""
         public = self.public()
@@ -114,7 +129,7 @@ class ReadingCollection:
     def __init__(self, client: ReadingClient, identity: object, name: str, metadata: Mapping[str, Any] | None) -> None:
         """Wrap what `ReadingClient.list_collections` found."""
         self._client = client
-        self._id = str(identity)
+        self.identity = str(identity)
         self.name = name
         self.metadata = metadata
 
@@ -122,7 +137,7 @@ class ReadingCollection:
         """Return the number of rows."""
         if (public := self._public()) is not None:
             return public.count()
-        return cast("int", self._client.bindings.count(self._id, _TENANT, _DATABASE))
+        return cast("int", self._client.bindings.count(self.identity, _TENANT, _DATABASE))
 
     def get(
         self,
@@ -137,7 +152,7 @@ class ReadingCollection:
         if (public := self._public()) is not None:
             return public.get(ids, where, limit, offset, include=cast("Any", asked))
         answer = self._client.bindings.get(
-            self._id, ids, _json(where), limit, offset or 0, None, asked, _TENANT, _DATABASE
+            self.identity, ids, _json(where), limit, offset or 0, None, asked, _TENANT, _DATABASE
         )
         return {"ids": answer.ids, "metadatas": answer.metadatas, "embeddings": answer.embeddings}
 
@@ -153,7 +168,7 @@ class ReadingCollection:
         if (public := self._public()) is not None:
             return public.query(query_embeddings, n_results=n_results, where=where, include=cast("Any", asked))
         answer = self._client.bindings.query(
-            self._id, None, query_embeddings.tolist(), n_results, _json(where), None, asked, _TENANT, _DATABASE
+            self.identity, None, query_embeddings.tolist(), n_results, _json(where), None, asked, _TENANT, _DATABASE
         )
         return {"ids": answer.ids, "distances": answer.distances, "embeddings": answer.embeddings}
 

@@ -9,25 +9,28 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from index_store.store.images import open_store
+from index_store.store.lock import writing
 from tests.end_to_end.serving import SECONDS, until
 
 pytestmark = pytest.mark.slow
+PROGRAM = str(Path(sys.executable).with_name("imgsearch"))
 
 
 class Watching:
     """A program that watches, and what it has said so far."""
 
-    def __init__(self, *arguments: str | Path) -> None:
-        program = str(Path(sys.executable).with_name("imgsearch"))
+    def __init__(self, *arguments: str | Path, program: Sequence[str] = (PROGRAM,)) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGSEARCH_")}
         self.process = subprocess.Popen(
-            [program, "index", "--watch", *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=clean
+            [*program, "index", "--watch", *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=clean
         )
         self.lines: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
@@ -104,6 +107,45 @@ def test_others_write_to_the_store_while_it_watches(demo, imgsearch, photos, tmp
     found = imgsearch("query", "--like", photos / "grass.png", "-k", "3", "--format", "paths", "--store", store)
     assert "grass.png" in found.stdout
     assert "coffee" not in found.stdout + "".join(watch.lines)
+
+
+ONE_AT_A_TIME = """
+from imgsearch_cli import main, watching
+watching.AT_ONCE = watching._MOST = watching._FEWEST = 1
+main.run()
+"""
+
+
+def test_a_decision_by_hand_goes_before_the_next_batch(demo, imgsearch, tmp_path):
+    """Of sixty batches the first few are written when it is asked for: it does not wait for the last."""
+    photos, store = tmp_path / "photos", tmp_path / "store"
+    photos.mkdir()
+    with Image.open(demo / "test_images" / "coffee.png") as picture:
+        for number in range(60):
+            picture.crop((0, 0, 60 + number, 60)).save(photos / f"{number:02}.png")
+    watch = Watching(photos, "--store", store, program=(sys.executable, "-c", ONE_AT_A_TIME))
+    try:
+        until(lambda: watch.has_said("1 added"), seconds=2 * SECONDS)
+        stored = [row.image_id for row in open_store(str(store), read_only=True).photos()]
+        done = imgsearch("policy", "withhold", stored[0], "--store", store)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "1 photos withheld by hand")
+        assert not watch.has_said("Ctrl-C ends it")  # which it says once all batches are done
+        assert watch.end() == 130
+    finally:
+        watch.process.kill()
+    assert len(list(open_store(str(store), read_only=True).photos())) < 60
+
+
+def test_a_decision_waits_for_the_batch_that_is_being_written_and_says_so(imgsearch, photos, tmp_path):
+    store = tmp_path / "store"
+    imgsearch("index", photos, "--store", store)
+    with writing(str(store)):
+        program = [PROGRAM, "policy", "withhold", str(photos), "--store", str(store)]
+        deciding = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+        assert deciding.stderr is not None
+        assert f"is being written by process {os.getpid()} on " in deciding.stderr.readline()
+    assert deciding.communicate(timeout=SECONDS)[1] == "1 photos withheld by hand\n"
+    assert deciding.returncode == 0
 
 
 def test_a_store_among_the_photos_does_not_wake_it(photos):

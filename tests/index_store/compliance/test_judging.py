@@ -134,9 +134,10 @@ def test_the_look_costs_a_tenth_of_a_millisecond_at_most_beside_the_tower(tower)
 
 
 def timed(act) -> float:
-    start = time.perf_counter()
+    """Return the seconds of a core that something takes; a busy machine makes them no longer."""
+    start = time.process_time()
     act()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def read_table(name: str) -> list[dict[str, str]]:
@@ -157,6 +158,17 @@ def test_phrases_are_judged_as_they_should_be(judge):
     hits = sum(found and row["withheld"] == "1" for found, row in zip(withheld, rows, strict=True))
     assert hits / sum(row["withheld"] == "1" for row in rows) >= 0.99
     assert hits / sum(withheld) >= 0.95
+
+
+def test_paraphrases_by_somebody_who_had_seen_neither_policy_nor_examples(judge):
+    """Six hundred, half of them harmless twins; docs/compliance.md has the figures, these are what they may not fall to."""
+    rows = read_table("paraphrases.tsv")
+    withheld = [judge.judge(row["text"]).withheld for row in rows]
+    wanted = [row["withheld"] == "1" for row in rows]
+    hits = sum(found and right for found, right in zip(withheld, wanted, strict=True))
+    assert (len(rows), sum(wanted)) == (600, 300)
+    assert hits / sum(wanted) >= 0.8
+    assert hits / sum(withheld) >= 0.85
 
 
 @pytest.mark.parametrize(

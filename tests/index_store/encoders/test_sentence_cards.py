@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -170,6 +171,38 @@ def lose_the_processor(folder: Path) -> None:
     (folder / "processor_config.json").unlink()
 
 
+def lose_the_tokenizer(folder: Path) -> None:
+    for path in (*folder.glob("tokenizer*"), folder / "vocab.json", folder / "merges.txt"):
+        path.unlink(missing_ok=True)
+
+
+def lose_half_of_the_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text("{}")
+
+
+def bring_own_code(folder: Path) -> None:
+    (folder / "evil.py").write_text("open('ran', 'w').close()\nclass Transformer: pass\n")
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "evil.Transformer"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+def bring_own_code_behind(folder: Path) -> None:
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"idx": 9, "name": "9", "path": "", "type": "evil.Normalize"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch ran",)
+
+
+def pickle_something_to_run(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Evil()}))
+
+
 @pytest.mark.parametrize(
     ("damage", "error", "line"),
     [
@@ -181,16 +214,35 @@ def lose_the_processor(folder: Path) -> None:
         (spoil_the_config, WeightsError, r"config\.json: is damaged"),
         (spoil_a_number, WeightsError, r"tiny-clip: is damaged \(ValueError"),
         (lose_the_processor, WeightsError, r"preprocessor_config\.json: is missing;"),
+        (lose_the_tokenizer, WeightsError, r"tiny-clip: has no tokenizer\.json, or vocab\.json with merges\.txt;"),
+        (lose_half_of_the_tokenizer, WeightsError, r"has no tokenizer\.json, or vocab\.json with merges\.txt;"),
+        (bring_own_code, EncoderError, r"modules\.json: evil\.Transformer is no module of sentence-tr.* is never run"),
+        (bring_own_code_behind, EncoderError, r"modules\.json: evil\.Normalize is no module of sentence-transf"),
+        (
+            pickle_something_to_run,
+            WeightsError,
+            r"tiny-clip: cannot be opened \(a pickled file holds more than weights",
+        ),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_one_line_and_nothing_is_made(
-    damage: Callable[[Path], None], error: type[Exception], line: str, clip: Setting, photos: Place
+    damage: Callable[[Path], None],
+    error: type[Exception],
+    line: str,
+    clip: Setting,
+    photos: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     damage(clip.model)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(clip.model)
     with pytest.raises(error, match=line) as caught:
         clip.library().index([photos])
     assert str(caught.value).endswith("nothing was changed") and "\n" not in str(caught.value)
-    assert not os.path.exists(clip.store)
+    assert not os.path.exists("ran")
+    # only a pickle is found out when it is opened
+    assert not os.path.exists(clip.store) or Library(clip.store).status().photos == 0
 
 
 def test_a_folder_of_something_else_is_no_encoder(tmp_path: Path) -> None:

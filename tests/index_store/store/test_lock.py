@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,23 @@ def test_the_holders_word_is_not_believed_beyond_reason(tmp_path, lie):
     holder.communicate(b"\n")
 
 
+def test_who_waits_says_for_whom_and_gets_the_lock_once_it_is_free(tmp_path, caplog):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(StoreError, match=f"is being written by process {holder.pid} on "):
+        writing(str(tmp_path), wait=0.1).__enter__()
+    assert f"is being written by process {holder.pid} on " in caplog.text
+    assert caplog.text.endswith("; waiting for it\n")
+    ending = threading.Timer(0.3, holder.communicate, [b"\n"])
+    ending.start()
+    with writing(str(tmp_path), wait=60.0):
+        assert holder.wait(60) == 0  # it had ended before the lock was free
+    ending.join()
+
+
 def test_the_folder_of_something_else_is_refused_and_stays_as_it_is(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(StoreError, match="holds other files and is no store"):
@@ -120,7 +138,8 @@ print([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in write
 def test_eight_first_writers_at_once_all_find_one_store(tmp_path):
     store = tmp_path / "new" / "store"
     done = subprocess.run([sys.executable, "-c", FIRST, store], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == (f"{[0] * 8}\n", "")
+    assert done.stdout == f"{[0] * 8}\n"
+    assert not [line for line in done.stderr.splitlines() if not line.endswith("; waiting for it")]
 
 
 @pytest.mark.parametrize("name", ["caf\udce9", "a\0b", "", "htp://host:8000"])
