@@ -149,6 +149,7 @@ def _of_phrase(
         share = min(max(len(right) / len(each.photos), least_share), 0.5) if len(right) else 0.0
         of_right = np.full(len(right), share / max(len(right), 1))
         of_others = (1 - share) * stands_for / max(stands_for.sum(), 1e-9)
-        return each.weight * np.sqrt(max(len(right), 1)) * np.concatenate([of_right, of_others])
+        weighted: Floats = each.weight * np.sqrt(max(len(right), 1)) * np.concatenate([of_right, of_others])
+        return weighted
 
     return chosen, values, weights(LEAST_RIGHT_SHARE), weights(LEAST_RIGHT_SHARE_OF_MATCH)

@@ -119,7 +119,7 @@ def test_the_look_of_another_encoder_and_damaged_ones_are_refused(tmp_path):
 
 def test_the_shipped_look_is_small_and_names_its_encoder():
     assert sum(path.stat().st_size for path in SHIPPED_WEIGHTS.glob("*.npz")) < 50_000
-    assert json.loads((SHIPPED_WEIGHTS / "card.json").read_text())["encoder"] == encoder_card().name
+    assert json.loads((SHIPPED_WEIGHTS / "card.json").read_text())["encoder"] == encoder_card().towers
 
 
 def test_an_embedding_that_is_not_finite_is_withheld():

@@ -311,7 +311,7 @@ def test_two_encoders_live_in_one_store(clip: Setting, siglip: Path, photos: Pla
 def test_a_reranker_in_the_encoders_folder_calibrates_its_scores(clip: Setting, photos: Place) -> None:
     clip.library().index([photos])
     always = Curve(np.array([-1.0, 1.0], np.float32), np.array([0.25, 0.25], np.float32))
-    name = encoder_card(str(clip.model)).name
+    name = encoder_card(str(clip.model)).towers
     write_reranker(
         clip.model / "reranker", Reranker("cosine", {}, always, always, name, 12, "", 0.1, {"model": "flat"})
     )

@@ -34,7 +34,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def kept(text: str) -> bool:
     card = encoder_card()
-    return TextCache(cache_folder()).get(card.name, text, card.dimension) is not None
+    return TextCache(cache_folder()).get(card.towers, text, card.dimension) is not None
 
 
 def test_a_text_that_the_look_refuses_gets_the_notice_and_stays_out_of_the_cache(store):
@@ -64,11 +64,11 @@ def test_texts_are_judged_by_the_tower_that_ships_whatever_encoder_the_store_has
 
 def test_texts_that_are_harmless_alone_are_refused_where_one_away_from_the_other_means_children(store):
     searcher = Searcher(store)
-    assert not searcher.ask("people at school").refused
-    assert not searcher.ask("teachers").refused
-    assert searcher.ask(Question("people at school", away=("teachers",))).refused
+    assert not searcher.ask("a family on a beach").refused
+    assert not searcher.ask("elderly men").refused
+    assert searcher.ask(Question("a family on a beach", away=("elderly men",))).refused
     assert not searcher.ask(Question("a dog on a beach", away=("snow",))).refused
-    assert not Searcher(store, withhold=False).ask(Question("people at school", away=("teachers",))).refused
+    assert not Searcher(store, withhold=False).ask(Question("a family on a beach", away=("elderly men",))).refused
 
 
 def test_what_is_encoded_is_what_was_judged(store):

@@ -78,7 +78,7 @@ def test_no_sound_store_is_suspected_whatever_was_written_and_deleted(vectored, 
 
 
 def test_a_large_sound_folder_is_not_looked_at_again_until_it_changes(vectored, monkeypatch):
-    monkeypatch.setattr(vector_loss, "_WORTH_NOTING", 1)
+    monkeypatch.setattr(vector_loss, "WORTH_NOTING", 1)
     looks = []
     monkeypatch.setattr(vector_loss, "check_folder", lambda *of: (looks.append(of), check_folder(*of))[1])
     refuse_lost_vectors(str(vectored))
@@ -93,7 +93,7 @@ def test_a_large_sound_folder_is_not_looked_at_again_until_it_changes(vectored, 
 
 
 def test_a_copy_of_a_sound_store_is_looked_at_itself(vectored, tmp_path, monkeypatch):
-    monkeypatch.setattr(vector_loss, "_WORTH_NOTING", 1)
+    monkeypatch.setattr(vector_loss, "WORTH_NOTING", 1)
     refuse_lost_vectors(str(vectored))
     copy = shutil.copytree(vectored, tmp_path / "copy")
     DAMAGES["data_level0.bin is cut"](vector_folder(vectored))

@@ -149,6 +149,9 @@ def test_a_text_of_words_that_the_tower_does_not_know_is_refused(text):
         "Motorradfahrer im Wald",  # a small word of German
         "Straßenmusiker spielt Kontrabass",  # letters of German
         "perro gran playa",
+        "freshly glazed doughnut",  # English with rare words
+        "red bricked sidewalk",
+        "newborn golden retriever puppies",
     ],
 )
 def test_others_are_not_refused_for_their_words(text):

@@ -49,7 +49,7 @@ def test_the_look_learns_what_captions_say_and_names_its_encoder(data, tmp_path)
     assert child > 0.5 > other
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["version"] == report.version
-    assert card["encoder"] == encoder_card().name
+    assert card["encoder"] == encoder_card().towers
     assert {row["part"] for row in card["left_out"]} == {"captioned", "examples.tsv"}
 
 
