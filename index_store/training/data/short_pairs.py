@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NEAR_NEGATIVES, OTHER_NEGATIVES = 10, 15
 """For each query and set: the nearest photos whose captions leave it unsaid, and as many at random for the rest."""
 
-LEAST_RIGHT_SHARE = 0.05
+LEAST_RIGHT_SHARE = 0.02
 """A query counts as if at least so many of the photos were right: else no photo would ever pass for a rare thing.
 
 With more of them the nearest photo passes for a thing that is not there: docs/relevance.md has the figures.
