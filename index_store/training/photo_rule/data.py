@@ -25,8 +25,16 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Copies:
+    """Altered copies of photos: one embedding each, shape (m, dimension), and the row of the photo, shape (m,)."""
+
+    embeddings: Floats
+    of: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
 class LearningData:
-    """Captioned photos with one embedding each.
+    """Captioned photos with one embedding each, and perhaps copies of some.
 
     `kept_out` of them are never learned from, and neither rule nor encoder saw them. `home`: the first folder, whose
     captions are good enough to measure by. `weights`: how much each photo counts, by its folder.
@@ -38,6 +46,19 @@ class LearningData:
     kept_out: NDArray[np.bool_]
     home: NDArray[np.bool_]
     weights: Floats
+    copies: Copies | None = None
+
+    def with_copies(self, chosen: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp], Floats]:
+        """Return the embeddings of chosen photos and their copies, the photos' rows, and a share for each.
+
+        A photo and its copy share the weight of one.
+        """
+        if self.copies is None:
+            return self.embeddings[chosen], chosen, np.ones(len(chosen), np.float32)
+        there = np.isin(self.copies.of, chosen)
+        rows = np.concatenate([chosen, self.copies.of[there]])
+        shares = np.where(np.isin(rows, self.copies.of), 0.5, 1.0).astype(np.float32)
+        return np.concatenate([self.embeddings[chosen], self.copies.embeddings[there]]), rows, shares
 
 
 @dataclass(frozen=True, slots=True)
