@@ -13,7 +13,7 @@ RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/ind
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
 UV := $(VENVS)/uv/bin/uv
-EXTRAS := $(foreach extra,demo train raw jxl serve preview remote dev,--extra $(extra))
+EXTRAS := $(foreach extra,demo train raw jxl serve preview languages remote ray dev,--extra $(extra))
 RESOLVE := $(UV) pip compile setup.cfg $(EXTRAS) --quiet --no-annotate --no-header \
   --constraint requirements/torch.txt --no-emit-package torch --no-emit-package torchvision
 IMGSEARCH := $(BIN)/imgsearch
@@ -83,14 +83,34 @@ docs: $(VENV)/.ready
 study: $(VENV)/.ready
 	$(IMGSEARCH) study $(DATA) --report reports/study --docs docs/relevance.md
 
-# everything that ships, from the base weights and the data; index_store/weights/*/card.json say how long it took
-weights: $(VENV)/.ready
-	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --output index_store/weights/encoder
+# everything that ships, from the base weights and the data: about five hours on two cores, each step goes on after a stop;
+# index_store/weights/*/card.json say how long each took. TEACHER is a folder or a cached name of the hub
+SETS := --validation $(DATA_OTHER) --leave-out $(DATA_LABELS) --without-names web --without-names openstax --family lite2-minilm
+KEPT = --cache .weights/cache --checkpoints .weights/checkpoints/$(notdir $(@D)) --output $(@D)
+TEACHER := all-mpnet-base-v2
+
+weights: .weights/joint-texts/card.json
+	cp $(addprefix $(<D)/,photo.onnx text.onnx tokenizer.json card.json) index_store/weights/encoder/
 	$(IMGSEARCH) train minors $(DATA_PRETRAIN):3:0.05 $(DATA_MIXED):1:0.1 $(DATA_CLASSES):1:0 --labels $(DATA_LABELS) \
 	  --validation $(DATA_OTHER) --evaluate $(DATA) --output index_store/weights/minors
 	$(IMGSEARCH) train texts $(DATA_PRETRAIN) $(DATA_MIXED) --output index_store/weights/texts
 	$(IMGSEARCH) train reranker $(DATA) --output index_store/weights/reranker --short $(DATA_PRETRAIN):1:0.05 \
 	  --short $(DATA_MIXED):0.5:0.1 --measure $(DATA_OTHER)
+	$(IMGSEARCH) train languages $(DATA_PRETRAIN) $(DATA_MIXED) $(DATA_CLASSES) --output index_store/weights/languages
+
+.weights/flickr8k/card.json: | $(VENV)/.ready
+	$(IMGSEARCH) train encoder $(DATA_PRETRAIN) --start bases --no-policy --family lite2-minilm $(KEPT)
+
+.weights/texts/card.json: | .weights/flickr8k/card.json
+	$(IMGSEARCH) train text-tower $(DATA_PRETRAIN):1:0.05 $(DATA_MIXED):1:0.1 $(SETS) --start $(dir $|) --epochs 5 $(KEPT)
+
+.weights/joint/card.json: | .weights/texts/card.json
+	$(IMGSEARCH) train encoder $(DATA_PRETRAIN):2:0.05 $(DATA_MIXED):2:0.1 $(DATA_CLASSES):1:0 $(SETS) --start $(dir $|) --release \
+	  --epochs 3 --views 4 $(KEPT)
+
+.weights/joint-texts/card.json: | .weights/joint/card.json
+	$(IMGSEARCH) train text-tower $(DATA_PRETRAIN):1:0.05 $(DATA_MIXED):1:0.1 $(DATA_CLASSES):0.3:0 $(SETS) --start $(dir $|) \
+	  --teacher $(TEACHER) --epochs 3 --most-captions 3 $(KEPT)
 
 wheel: $(VENV)/.ready
 	$(BIN)/python -m build --wheel

@@ -200,7 +200,7 @@ def reranking() -> list[Row]:
     rows = np.random.default_rng(0).normal(size=(101, card.dimension)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     query, photos = rows[0], rows[1:]
-    reranker = load_reranker(card.name)
+    reranker = load_reranker(card.towers)
     ours, cosine = alternate(
         lambda: _milliseconds(lambda: reranker.score(query, photos)), lambda: _milliseconds(lambda: photos @ query), 5
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import click
@@ -45,13 +46,18 @@ def configured(group: click.Group) -> dict[str, Any]:
         raise UsageError(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: is no TOML: {error}") from error
-    top = {name: value for name, value in settings.items() if name not in group.commands}
+    # `policy` is a setting and a group of commands: a text, or a table
+    top = {name: settings.pop(name) for name in list(settings) if _is_setting(group, name, settings[name])}
     if unknown := sorted(set(top) - set(SHARED)):
         raise UsageError(
             f"{path}: knows neither a command nor a setting called {', '.join(unknown)}; at the top stand "
             f"{', '.join(SHARED)}, all else in a table such as [query]"
         )
     return _of_group(group, settings, top, path, "")
+
+
+def _is_setting(group: click.Group, name: str, value: object) -> bool:
+    return name not in group.commands or (name in SHARED and not isinstance(value, dict))
 
 
 def _of_group(
@@ -87,6 +93,7 @@ def _of_command(
             continue
         context = click.Context(command, info_name=where)
         try:
+            _refuse_kind(option, value)
             option.type_cast_value(context, value)
         except (click.BadParameter, TypeError, ValueError) as error:
             said = error.format_message() if isinstance(error, click.BadParameter) else str(error)
@@ -94,6 +101,17 @@ def _of_command(
             raise UsageError(f"{path}: {place}: {said[:1].lower()}{said[1:].rstrip('.')}") from error
         values[option.name or name] = value
     return values
+
+
+def _refuse_kind(option: click.Option, value: object) -> None:
+    """Raise ValueError for what click would make something else of: true is 1 to it, and 5.5 is 5."""
+    if isinstance(value, list) != option.multiple:
+        raise ValueError(f'write a list, such as ["{value}"]' if option.multiple else "write one value, and no list")
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, bool) or not isinstance(each, str | int | float | date):
+            raise ValueError(f"{each!r} is neither a text nor a number")
+        if isinstance(option.type, click.types.IntParamType) and isinstance(each, float):
+            raise ValueError(f"{each!r} is no whole number")
 
 
 def settable(command: click.Command) -> Iterator[tuple[str, click.Option]]:

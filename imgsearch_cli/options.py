@@ -75,6 +75,13 @@ encoder_option = click.option(
 )
 
 
+language_option = click.option(
+    "--language",
+    metavar="CODE",
+    envvar="IMGSEARCH_LANGUAGE",
+    help="The language of the text: en, ru, de ..., other, or auto.  [default: auto; env: IMGSEARCH_LANGUAGE]",
+)
+
 wait_option = click.option("--wait", is_flag=True, help="Wait for another process that writes to the store.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,14 +13,16 @@ from rich.text import Text
 from imgsearch_cli.escaping import printable
 from imgsearch_cli.streams import say
 from imgsearch_cli.writing import render_facts, stdout_console, write_json, write_line
+from index_store.encoders.published import MEASURED_ON, SOURCE
 
 if TYPE_CHECKING:
     from index_store.encoders.listing import ListedEncoder
     from index_store.training.encoder.write_encoder import EncoderReport
     from index_store.training.evaluate.evaluation import EvaluationReport
+    from index_store.training.languages.train import LanguageReport
     from index_store.training.photo_rule.train import PhotoRuleReport
     from index_store.training.reranker.train import TrainingReport
-    from index_store.training.study.study import Study
+    from index_store.training.study.rows import Study
     from index_store.training.text_look.train import TextLookReport
 
 _WIDE = 120
@@ -27,25 +30,36 @@ _WIDE = 120
 
 
 def render_encoders(encoders: Sequence[ListedEncoder], output_format: str) -> None:
-    """Write what can be used as an encoder here, and what is missing for the rest."""
+    """Write what can be used as an encoder here, what it costs and brings, and what is missing for the rest."""
     if output_format == "jsonl":
         for encoder in encoders:
             row = {name: getattr(encoder, name) for name in encoder.__dataclass_fields__}
-            write_json({**row, "usable": encoder.usable, "missing": encoder.missing or None})
+            published = encoder.published and {**asdict(encoder.published), "source": SOURCE}
+            write_json({**row, "published": published, "usable": encoder.usable, "missing": encoder.missing or None})
         return
     console = stdout_console()
     console.print(_short_table(encoders) if console.width < _WIDE else _wide_table(encoders))
+    write_line(f"R@1: {MEASURED_ON}, published by {SOURCE}")
+    for encoder in encoders:
+        if encoder.best:
+            reason = "the highest published recall" if encoder.published else "of no other here a recall is published"
+            write_line(f"best of those that are here: {encoder.encoder} ({reason})")
 
 
 def _wide_table(encoders: Sequence[ListedEncoder]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("encoder", "kind", "dimension", "reranker", "photo rule"):
         table.add_column(column, no_wrap=column != "encoder", overflow="fold")
+    for column in ("MB", "R@1"):
+        table.add_column(column, no_wrap=True, justify="right")
+    table.add_column("licence", no_wrap=True)
     table.add_column("here", overflow="fold", ratio=1)
     for encoder in encoders:
         parts = [str(encoder.dimension), *("yes" if has else "no" for has in (encoder.reranker, encoder.photo_rule))]
         cells = parts if encoder.name else [""] * 3
-        table.add_row(Text(printable(encoder.encoder)), encoder.kind, *cells, _here(encoder))
+        known = encoder.published
+        costs = _size(encoder), f"{known.flickr30k:.3f}" if known else "", known.licence if known else ""
+        table.add_row(Text(printable(encoder.encoder)), encoder.kind, *cells, *costs, _here(encoder))
     return table
 
 
@@ -57,8 +71,14 @@ def _short_table(encoders: Sequence[ListedEncoder]) -> Table:
     for encoder in encoders:
         has = [word for word, there in (("reranker", encoder.reranker), ("photo rule", encoder.photo_rule)) if there]
         parts = [encoder.kind, *([f"{encoder.dimension} dimensions", *has] if encoder.name else [])]
+        parts += [f"{_size(encoder)} MB"] if encoder.megabytes else []
+        parts += [f"R@1 {encoder.published.flickr30k:.3f}", encoder.published.licence] if encoder.published else []
         table.add_row(Text(printable(encoder.encoder)), Text.assemble(", ".join(parts), "\n", _here(encoder)))
     return table
+
+
+def _size(encoder: ListedEncoder) -> str:
+    return "" if encoder.megabytes is None else f"{encoder.megabytes:,}"
 
 
 def _here(encoder: ListedEncoder) -> Text:
@@ -111,6 +131,29 @@ def render_text_look(report: TextLookReport) -> None:
         table.add_row(f"{row.part} ({row.texts})", f"{row.threshold:.2f}", *shares)
     stdout_console().print(table)
     say(f"wrote {report.version} for the encoder {report.encoder}: {report.texts} texts, {report.withheld} of a child")
+
+
+def render_languages(report: LanguageReport) -> None:
+    """Write how texts about children, and others, are judged in each language, and which languages are searched."""
+    table = Table(
+        "language",
+        "sentences refused",
+        "short refused",
+        "others refused",
+        "searched",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for row in report.rows:
+        table.add_row(
+            row.language,
+            f"{row.sentences_refused} of {row.sentences}",
+            f"{row.short_refused} of {row.short}",
+            f"{row.others_refused} of {row.others}",
+            "yes" if row.searched else "no",
+        )
+    stdout_console().print(table)
+    say(f"wrote {report.version} for {report.encoder}: {report.texts} texts, mean cosine {report.cosine:.3f}")
 
 
 def render_training(report: TrainingReport, *, quiet: bool) -> None:
@@ -188,12 +231,15 @@ def _ranks_table(report: EvaluationReport) -> Table:
 
 
 def render_study(study: Study) -> None:
-    """Write the study's rows, block by block; a row that could not run says why."""
+    """Write the study's rows, block by block, then why rows were not run; narrow terminals see no spreads."""
+    console = stdout_console()
     for block in study.blocks():
-        table = Table(title=block, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(title=block.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("row", overflow="fold")
-        for column in ("RMSE", "constant", "ratio", "tau-c", "ECE", "pairs"):
+        for column in block.columns:
             table.add_column(column, justify="right", no_wrap=True)
-        for row in study.rows_of(block):
-            table.add_row(row.name, *row.cells())
-        stdout_console().print(table)
+        for name, cells in block.measured():
+            table.add_row(name, *(cells if console.width >= _WIDE else (cell.split(" ±")[0] for cell in cells)))
+        console.print(table if table.row_count else block.title)
+        for line in block.not_run():
+            write_line(line)

@@ -148,6 +148,7 @@ def render_status(status: StoreStatus, output_format: str) -> None:
         "roots": "\n".join(printable(root) for root in status.roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",
         **_other_encoders(status),
+        **_languages(status),
         "reranker": status.reranker,
         "policy": status.policy,
         "on disk": "on a server" if status.bytes_on_disk is None else f"{status.bytes_on_disk / 1e6:.1f} MB",
@@ -160,6 +161,14 @@ def render_status(status: StoreStatus, output_format: str) -> None:
 def _other_encoders(status: StoreStatus) -> dict[str, str]:
     others = [f"{name}, {_files(count, 'photo')}" for name, count in status.encoders.items() if name != status.encoder]
     return {"other encoders": "\n".join(map(printable, others))} if others else {}
+
+
+def _languages(status: StoreStatus) -> dict[str, str]:
+    towers = sorted(set(status.languages.values()), key=list(status.languages.values()).index)
+    lines = [", ".join(code for code in status.languages if status.languages[code] == name) for name in towers]
+    return (
+        {"languages": "\n".join(f"{codes}: {name}" for codes, name in zip(lines, towers, strict=True))} if lines else {}
+    )
 
 
 def render_policy_check(verdicts: Sequence[tuple[str, Judgement]], output_format: str) -> None:

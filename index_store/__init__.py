@@ -12,8 +12,13 @@ __all__ = ["Answer", "Library", "Match", "search"]
 
 __version__ = "0.1.0"
 
-_SILENT = {"ORT_DISABLE_TELEMETRY": "1", "ANONYMIZED_TELEMETRY": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-"""What keeps ONNX Runtime, Chroma and the model hub's library from reporting to their makers."""
+_SILENT = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "ANONYMIZED_TELEMETRY": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""What keeps ONNX Runtime, Chroma, the model hub's library and Ray from reporting to their makers."""
 
 # ONNX Runtime reads its variable while it is imported; every import of it here comes after this one. What the user has
 # set stays as it is: who wants to report may

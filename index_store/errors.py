@@ -39,6 +39,10 @@ class StoreError(ImgsearchError):
     """The store is missing, is no store, is newer than this program, or cannot be written."""
 
 
+class ClusterError(ImgsearchError):
+    """A Ray cluster cannot be reached, or its machines cannot do the work."""
+
+
 class EncoderError(ImgsearchError):
     """An encoder is unknown, its weights are missing, or it does not fit the store."""
 

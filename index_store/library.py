@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index_store.compliance.choose_photo_rule import PhotoRules, choose_photo_rules
-from index_store.compliance.decisions import Decision, HandDecisions, decide, packed
-from index_store.compliance.policy import load_policy
-from index_store.compliance.towers import shipped_tower
-from index_store.encoders.encoder_models import RERANKER, find_model
-from index_store.encoders.known_folders import remember_folder
-from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder, shipped_before, stored_card
-from index_store.errors import PhotoError, StoreError, UsageError
+from index_store.compliance.decisions import Decision, HandDecisions
+from index_store.compliance.policy import Policy, load_policy
+from index_store.encoders.registry import encoder_card, load_photo_encoder, shipped_before, stored_card
+from index_store.errors import StoreError, UsageError
+from index_store.indexing.blocks import RunSpec
+from index_store.indexing.choices import drop_superseded, encoder_to_write, places_to_index
+from index_store.indexing.cluster import RayOptions, keep_to_ourselves, refuse_unusable
+from index_store.indexing.embed import Embedded, Progress
+from index_store.indexing.hand_decisions import decide_paths
 from index_store.indexing.plan import IndexPlan
-from index_store.indexing.run import IndexOptions, Progress, apply_decisions, index_photos, judge_again, plan_run
-from index_store.indexing.write import IndexModels
+from index_store.indexing.run import (
+    Embedder,
+    IndexOptions,
+    index_photos,
+    judge_again,
+    plan_run,
+)
+from index_store.indexing.stored_paths import all_paths, follow_move, forget_paths
+from index_store.indexing.write import IndexModels, index_models
+from index_store.machine import wanted_device
 from index_store.once import once
-from index_store.paths import is_url, lies_below, named_store, shown_place
+from index_store.paths import is_address, is_url, lies_below, named_store
 from index_store.photos import file_system
-from index_store.photos.hashing import hash_file
-from index_store.photos.places import Place, chosen_places
-from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher, scorer_of
+from index_store.photos.places import Place
+from index_store.queries.ask import DEFAULT_K, DEFAULT_POOL, Searcher
+from index_store.queries.status import store_status
 from index_store.question import Filters, Question
-from index_store.records import Answer, IndexedRoot, IndexReport, PhotoFile, Skipped, StoredPhoto, StoreStatus
+from index_store.records import (
+    Answer,
+    EncodingJob,
+    IndexedRoot,
+    IndexReport,
+    Skipped,
+    StoredPhoto,
+    StoreStatus,
+)
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.store.client import close_folder, store_exists
-from index_store.store.images import ImageStore, create_store, encoder_in_use, open_store
+from index_store.store.images import ImageStore, create_store, open_store
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
 
@@ -41,11 +58,6 @@ if TYPE_CHECKING:
 
     PlaceName = str | os.PathLike[str] | Place
     PlaceNames = PlaceName | Sequence[PlaceName]
-
-_FOREIGN = (
-    "was indexed by another user or on another machine, so a refresh does not read it; to refresh it here, name it: "
-    "imgsearch index PATH"
-)
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class Library:
     ...     assert match.score >= 0 and match.path
 
     `wait` makes a writer wait for another one instead of failing. `device` is what photos are encoded on: `cpu`, `cuda`
-    or `auto`.
+    or `auto`. `language` is that of texts to search by: `auto` (None), `en`, `other`, or a code such as `de`.
     """
 
     store: str | os.PathLike[str] | None = None
@@ -68,6 +80,7 @@ class Library:
     policy_file: Path | None = None
     wait: bool = False
     device: str | None = None
+    language: str | None = None
 
     @property
     def place(self) -> str:
@@ -93,27 +106,32 @@ class Library:
         Raises:
             PolicyError, EncoderError, WeightsError: what is needed is missing or broken; nothing was changed.
             UsageError, StoreError: see `index_store.indexing.run.index_photos`.
+            ClusterError, MissingExtraError: the work cannot be done on Ray.
         """
         places = _as_places(places)
+        options = options or IndexOptions()
+        if options.ray:
+            refuse_unusable(self.place, options.ray)
         policy = load_policy(self.policy_file)
-        card = self._writing_card(places)
+        card = encoder_to_write(self.place, self.encoder, places)
         rules = choose_photo_rules(card, policy, named=self.encoder)
         with self._writing(make=True):
             store = create_store(self.place, Manifest(card.name, card.dimension))
             store.add_keys()
-            hidden = set(_paths(store.withheld(policy.photo_threshold)))
-            chosen, foreign = _chosen_places(places, store.roots(), self.place)
+            hidden = set(all_paths(store.withheld(policy.photo_threshold)))
+            chosen, foreign = places_to_index(places, store.roots(), self.place)
             store.name_roots({place.name: place.path for place in chosen if place.name})
             decisions = HandDecisions(store.decisions(), card.name)
-            models = self._models(card, rules, decisions, policy.photo_threshold)
-            report = index_photos(chosen, store, models, options, progress)
+            models = index_models(card, rules, decisions, policy.photo_threshold, self.device)
+            embed = self._on_ray(options.ray, chosen, store, rules, policy) if options.ray else None
+            report = index_photos(chosen, store, models, options, progress, embed)
             judge_again(store, rules, policy.digest, decisions)
             if report.encoded:
                 store.tune()
             store.choose()
             if not places and not foreign and all(file_system.exists(place.path) for place in chosen):
-                _drop_superseded(store)
-        withheld = set(_paths(store.withheld(policy.photo_threshold)))
+                drop_superseded(store)
+        withheld = set(all_paths(store.withheld(policy.photo_threshold)))
         skipped = _without_names((*foreign, *report.skipped), hidden | withheld)
         notes = _without_names(report.notes, hidden | withheld)
         return replace(report, withheld=len(withheld), skipped=skipped, notes=notes)
@@ -131,12 +149,12 @@ class Library:
         places = _as_places(places)
         store = self._open(read_only=True) if store_exists(self.place) or not places else None
         roots = store.roots() if store else []
-        chosen, foreign = _chosen_places(places, roots, self.place)
+        chosen, foreign = places_to_index(places, roots, self.place)
         stored = () if store is None or self._is_superseded(store) else store.photos()
         _, plan = plan_run(chosen, [root for root in roots if root.trusted], stored, options or IndexOptions())
         withheld = store.withheld(load_policy(self.policy_file).photo_threshold) if store else []
         arriving = (file.image_id for photo in withheld for file in plan.gains.get(photo.content_hash, ()))
-        hidden = frozenset((*_paths(withheld), *arriving))
+        hidden = frozenset((*all_paths(withheld), *arriving))
         return replace(plan, skipped=_without_names((*foreign, *plan.skipped), hidden)), hidden
 
     def search(
@@ -149,11 +167,13 @@ class Library:
         k: int = DEFAULT_K,
         pool: int = DEFAULT_POOL,
         min_score: float | None = None,
+        language: str | None = None,
     ) -> Answer:
         """Return the best matches of a description, of photos, or of both; the same as `imgsearch query`.
 
         `like` is a photo, or several: the name of a file, its content, or a picture of Pillow. `away` is a text to keep
-        away from, or several. Models are loaded once; new photos of another process are found by a new `Library`.
+        away from, or several; `language` is that of the texts, by default the library's. Models are loaded once; new
+        photos of another process are found by a new `Library`.
 
         >>> from PIL import Image
         >>> with Image.open("photos/coffee.png") as picture:
@@ -169,7 +189,7 @@ class Library:
 
         given = tuple(map(given_photo, _several(like)))
         texts = (away,) if isinstance(away, str) else tuple(away)
-        return self._searcher.ask(Question(query, given, texts, filters or Filters(), k, pool, min_score))
+        return self._searcher.ask(Question(query, given, texts, filters or Filters(), k, pool, min_score, language))
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Return the embeddings of texts by the store's encoder: unit rows, float32, shape (len(texts), dimension).
@@ -210,7 +230,7 @@ class Library:
 
     @once
     def _searcher(self) -> Searcher:
-        return Searcher(self.store, encoder=self.encoder, policy_file=self.policy_file)
+        return Searcher(self.store, encoder=self.encoder, policy_file=self.policy_file, language=self.language)
 
     def forget(self, paths: Sequence[str]) -> int:
         """Drop the photos at or below absolute `paths`, whatever encoder they were embedded with, and the roots there.
@@ -227,22 +247,7 @@ class Library:
             UsageError: nothing is indexed at or below one of the paths; nothing was changed.
         """
         with self._writing():
-            store = self._open()
-            stores = [store, *store.others()]
-            stored = [list(each.photos()) for each in stores]
-            roots = store.roots()
-            known = {*(root.path for root in roots), *(path for photos in stored for path in _paths(photos))}
-            unknown = [path for path in paths if not any(lies_below(each, path) for each in known)]
-            if unknown:
-                raise UsageError(f"{', '.join(unknown)}: nothing is indexed there; nothing was changed")
-            dropped = set[str]()
-            for each, photos in zip(stores, stored, strict=True):
-                losses = {photo.content_hash: _below(photo.paths, paths) for photo in photos}
-                each.drop_paths({content: lost for content, lost in losses.items() if lost})
-                dropped.update(path for lost in losses.values() for path in lost)
-            store.drop_roots([root for root in roots if _below([root.path], paths)])
-            store.drop_unused_groups()
-        return len(dropped)
+            return forget_paths(self._open(), paths)
 
     def move(self, old: str, new: str) -> int:
         """Note that what lay at or below the absolute path `old` lies at `new` now; return how many files that are.
@@ -259,24 +264,11 @@ class Library:
         Raises:
             UsageError: nothing is at `new`, or nothing is indexed at or below `old`; nothing was changed.
         """
+        file_system.allow([new])
         if not file_system.exists(new):
             raise UsageError(f"{new}: is not there; move the folder first; nothing was changed")
         with self._writing():
-            store = self._open()
-            stores = [store, *store.others()]
-            moved = [[photo for photo in each.photos() if _below(photo.paths, [old])] for each in stores]
-            roots = [root for root in store.roots() if lies_below(root.path, old)]
-            if not roots and not any(moved):
-                raise UsageError(f"{old}: nothing is indexed there; nothing was changed")
-            followed = [replace(root, path=_followed(root.path, old, new)) for root in roots]
-            for each, photos in zip(stores, moved, strict=True):
-                each.name_roots({root.name: root.path for root in followed if root.name})
-                each.update([_with_paths_followed(photo, old, new) for photo in photos])
-            store.set_roots(followed)
-            there = {root.path for root in followed}
-            store.drop_roots([root for root in roots if not root.name and root.path not in there])
-            store.drop_unused_groups()
-        return len({path for photos in moved for path in _below(_paths(photos), [old])})
+            return follow_move(self._open(), old, new)
 
     def roots_above(self, paths: Sequence[str]) -> list[tuple[str, str]]:
         """Return each absolute path with each indexed root that holds it, itself not counted: a refresh looks there.
@@ -317,7 +309,7 @@ class Library:
             StoreError: there is no such store, or it cannot be read.
         """
         store = self._open(read_only=True)
-        withheld = set(_paths(store.withheld(load_policy(self.policy_file).photo_threshold)))
+        withheld = set(all_paths(store.withheld(load_policy(self.policy_file).photo_threshold)))
         return [root for root in store.roots() if root.path not in withheld]
 
     def close(self) -> None:
@@ -372,24 +364,7 @@ class Library:
                 indexed; nothing was changed.
         """
         with self._writing():
-            store = self._open()
-            stores = [store, *store.others()]
-            chosen = _chosen_files([photo for each in stores for photo in each.photos()], paths)
-            _refuse_other_contents(chosen, withhold=withhold)
-            vectors = {each.manifest.encoder: each.embeddings(list(chosen)) for each in stores}
-            made = [
-                decide(
-                    content,
-                    files[0].image_id,
-                    withheld=withhold,
-                    reason=reason,
-                    embeddings={name: packed(found[content]) for name, found in vectors.items() if content in found},
-                )
-                for content, files in chosen.items()
-            ]
-            store.add_decisions(made)
-            log = store.decisions()
-            return max(apply_decisions(each, HandDecisions(log, each.manifest.encoder), chosen) for each in stores)
+            return decide_paths(self._open(), paths, withhold=withhold, reason=reason)
 
     def decisions(self) -> list[Decision]:
         """Return all decisions by hand, the oldest first.
@@ -413,57 +388,35 @@ class Library:
         """
         policy = load_policy(self.policy_file)
         store = self._open(read_only=True)
-        roots = store.roots()
-        name = store.manifest.encoder
-        withheld = set(_paths(store.withheld(policy.photo_threshold)))
-        return StoreStatus(
-            store=shown_place(self.place),
-            schema=store.manifest.schema,
-            photos=store.count(),
-            withheld=len(withheld),
-            decided_by_hand=len(HandDecisions(store.decisions())),
+        return store_status(store, policy, self.encoder)
+
+    def _on_ray(
+        self, ray: RayOptions, chosen: Sequence[Place], store: ImageStore, rules: PhotoRules, policy: Policy
+    ) -> Embedder:
+        """Return what embeds the photos of these places on Ray."""
+        there = [place.path for place in chosen if not is_address(place.path) and file_system.exists(place.path)]
+        names = {root.name: root.path for root in store.roots() if root.name}
+        folder = self.encoder and os.path.abspath(self.encoder)
+        spec = RunSpec(
+            place=self.place,
+            names=names | {place.name: place.path for place in chosen if place.name},
+            roots=tuple(there),
             encoder=store.manifest.encoder,
-            encoders={each.manifest.encoder: each.count() for each in (store, *store.others())},
-            dimension=store.manifest.dimension,
-            reranker=scorer_of(store, find_model(RERANKER, name, self.encoder)).version,
-            policy=policy.digest,
-            bytes_on_disk=store.bytes_on_disk(),
-            indexed_at=max((root.indexed_at for root in roots), default=None),
-            roots=tuple(root.path if root.path not in withheld else "a withheld photo" for root in roots),
+            named=folder if folder and os.path.isdir(folder) else self.encoder,
+            rules=rules.version,
+            policy=policy,
+            device="cuda" if wanted_device(self.device) == "cuda" else "cpu",
         )
 
-    def _models(self, card: EncoderCard, rules: PhotoRules, decisions: HandDecisions, threshold: float) -> IndexModels:
-        own = None if rules.own is None else rules.own.load
-        load_encoder = partial(load_photo_encoder, card, device=self.device)
-        shipped = shipped_tower(rules, self.device)
-        return IndexModels(card.photo_input, load_encoder, own, decisions, threshold, shipped)
+        def embed(
+            jobs: Sequence[EncodingJob], _: ImageStore, __: IndexModels, options: IndexOptions, progress: Progress
+        ) -> Embedded:
+            keep_to_ourselves(ray)
+            from index_store.indexing.on_ray import embed_on_ray  # late: Ray takes a second
 
-    def _writing_card(self, places: Sequence[Place]) -> EncoderCard:
-        """Return the card of the encoder that a run embeds with.
+            return embed_on_ray(jobs, spec, ray, options.workers, progress)
 
-        Where the user names none it is the one that the store is used with, the shipped one also in place of an earlier
-        release of it.
-
-        Raises:
-            StoreError: the photos would go into a second collection unnoticed.
-        """
-        shipped = encoder_card()
-        if self.encoder is not None:
-            card = encoder_card(self.encoder)
-            if Path(self.encoder).is_dir():
-                remember_folder(card.name, card.folder)
-            return card
-        used = encoder_in_use(self.place, shipped.name)
-        if used is None or used == shipped.name:
-            return shipped
-        earlier = shipped_before(used)
-        if earlier and places:
-            raise StoreError(
-                f"{self.place}: was built with {used}, which came with another version of imgsearch: run "
-                "'imgsearch index' without a PATH to embed its photos again, or name another store with --store; "
-                "nothing was changed"
-            )
-        return shipped if earlier else stored_card(used)
+        return embed
 
     def _is_superseded(self, store: ImageStore) -> bool:
         """Whether a store's photos have to be embedded again: its encoder came with another version."""
@@ -499,78 +452,6 @@ def _no_rows(dimension: int) -> Embeddings:
     import numpy as np
 
     return np.empty((0, dimension), dtype=np.float32)
-
-
-def _chosen_places(
-    places: Sequence[Place], roots: Sequence[IndexedRoot], store: str
-) -> tuple[list[Place], list[Skipped]]:
-    """Return the places of a run, and the roots that are skipped since another user or machine indexed them.
-
-    A root that a store merely names must not be read and sent to a server: only who indexed a root refreshes it.
-    """
-    own = [root for root in roots if root.trusted]
-    foreign = [] if places else [Skipped(root.path, _FOREIGN) for root in roots if not root.trusted]
-    if foreign and not own:
-        raise UsageError(f"{store}: {foreign[0].path} {_FOREIGN}; nothing was changed")
-    return chosen_places(places, own, store), foreign
-
-
-def _paths(photos: Iterable[StoredPhoto]) -> list[str]:
-    return [path for photo in photos for path in photo.paths]
-
-
-def _below(each: Iterable[str], paths: Sequence[str]) -> list[str]:
-    return [path for path in each if any(lies_below(path, above) for above in paths)]
-
-
-def _followed(path: str, old: str, new: str) -> str:
-    """Return where a path lies after `old` was moved to `new`."""
-    return os.path.join(new, os.path.relpath(path, old)) if path != old else new
-
-
-def _with_paths_followed(photo: StoredPhoto, old: str, new: str) -> StoredPhoto:
-    return photo.with_files(
-        replace(file, image_id=_followed(file.image_id, old, new)) if lies_below(file.image_id, old) else file
-        for file in photo.files
-    )
-
-
-def _chosen_files(photos: Iterable[StoredPhoto], paths: Sequence[str]) -> dict[str, list[PhotoFile]]:
-    """Return the files at or below `paths` by their content; each path must have one."""
-    chosen: dict[str, list[PhotoFile]] = {}
-    reached = set[str]()
-    for photo in photos:
-        for file in photo.files:
-            above = [path for path in paths if lies_below(file.image_id, path)]
-            if above:
-                chosen.setdefault(photo.content_hash, []).append(file)
-                reached.update(above)
-    if unknown := [path for path in paths if path not in reached]:
-        raise UsageError(f"{', '.join(unknown)}: no photo is indexed there; nothing was changed")
-    return chosen
-
-
-def _refuse_other_contents(chosen: Mapping[str, Sequence[PhotoFile]], *, withhold: bool) -> None:
-    for content, files in chosen.items():
-        for path in sorted({file.image_id for file in files}):
-            if withhold and not file_system.exists(path, follow_links=False):
-                continue
-            try:
-                same = hash_file(path) == content
-            except PhotoError as error:
-                raise UsageError(f"{path}: {error}; nothing was changed") from error
-            if not same:
-                raise UsageError(
-                    f"{path}: is not the photo that was indexed, its content has changed; run 'imgsearch index' "
-                    "first; nothing was changed"
-                )
-
-
-def _drop_superseded(store: ImageStore) -> None:
-    """Delete what earlier releases of the shipped encoder embedded: all of it is embedded again."""
-    for other in store.others():
-        if shipped_before(other.manifest.encoder) and not shipped_before(store.manifest.encoder):
-            other.drop()
 
 
 def _without_names(skipped: Sequence[Skipped], hidden: Collection[str]) -> tuple[Skipped, ...]:

@@ -25,15 +25,26 @@ _UNBOUNDED_BYTES = 1 << 60
 
 _ROOT = Path("/")
 
+_share: list[int] = []
+"""The cores that were left to this process, the last number counts; empty where it has the machine for itself."""
+
 
 def usable_cores(system: Path = _ROOT) -> int:
     """Return how many cores this process may use, which `taskset` and containers can make fewer than there are.
 
-    A quota of one and a half cores counts as two. `system` is the folder that holds `proc` and `sys`.
+    A quota of one and a half cores counts as two. `system` is the folder that holds `proc` and `sys`. After
+    `share_cores` it is the share of this process.
     """
+    if _share:
+        return _share[-1]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [_cpu_quota(group) for group in control_groups("cpu", system)]
     return max(1, min([cores, *(math.ceil(quota) for quota in quotas if quota is not None)]))
+
+
+def share_cores(count: int) -> None:
+    """Leave `count` cores to this process from now on: others like it work on the rest of the machine."""
+    _share.append(count)
 
 
 def memory_limit(system: Path = _ROOT) -> int | None:

@@ -31,7 +31,8 @@ class Question:
 
     A photo of `like` is the path of a file, indexed or not, or the content of one. `k` photos are shown, of the `pool`
     nearest, with a score of at least `min_score` in [0, 1]: None is the reranker's own threshold for a text, and none
-    where photos are given, whose scores are similarities.
+    where photos are given, whose scores are similarities. `language` is that of the texts: `auto`, `en`, `other`, or a
+    code such as `de`; None is what the searcher takes.
     """
 
     text: str = ""
@@ -41,6 +42,7 @@ class Question:
     k: int = 10
     pool: int = 100
     min_score: float | None = None
+    language: str | None = None
 
     def with_photos(self, photos: Iterable[str | bytes]) -> Question:
         """Return the same question with these photos in place of its own."""

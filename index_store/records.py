@@ -411,7 +411,8 @@ class IndexReport:
 class StoreStatus:
     """What `imgsearch status` tells; `indexed_at` is an ISO 8601 time in UTC, None before the first run.
 
-    `encoder` is the one that queries use; `encoders` has the number of photos of each encoder of the store.
+    `encoder` is the one that queries use; `encoders` has the number of photos of each encoder of the store; `languages`
+    the name of the text tower that reads each language, by its code, where the store's encoder is the one that ships.
     """
 
     store: str
@@ -427,6 +428,7 @@ class StoreStatus:
     indexed_at: str | None
     roots: tuple[str, ...] = ()
     encoders: Mapping[str, int] = field(default_factory=dict)
+    languages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 # a worker of pytest-xdist has a core, and on the tiny networks of these tests torch's threads wait more than they work
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a shell lets what it starts in the background ignore Ctrl-C, and so would the programs that the tests interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest

@@ -26,6 +26,7 @@ IMPORTERS = {
     "watchfiles": ("imgsearch_cli/watching.py",),
     "textual_image": ("imgsearch_cli/seeing.py",),
     "filelock": ("index_store/store/lock.py",),
+    "ray": ("index_store/indexing/on_ray.py",),
     "rawpy": ("index_store/photos/raw.py",),
     "pillow_heif": ("index_store/photos/",),
     "tokenizers": ("index_store/encoders/onnx_dual.py", "index_store/training/encoder/photo_views.py"),
@@ -176,6 +177,7 @@ def test_help_loads_nothing_heavy_and_shows_an_example(command):
         "starlette",
         "uvicorn",
         "jinja2",
+        "ray",
     }
     assert not loaded_by(*command, "--help") & heavy
     shown = subprocess.run(

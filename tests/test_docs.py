@@ -77,3 +77,10 @@ def test_no_page_or_module_names_a_path_of_one_machine():
     for path in [*files, *ROOT.glob("imgsearch_cli/**/*.py"), *ROOT.glob("index_store/weights/*/card.json")]:
         text = path.read_text("utf-8")
         assert not re.search(r"/work/|/root/|/home/\w|/tmp/", text), path
+
+
+def test_tests_that_are_named_exist():
+    there = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    for page in [*PAGES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]:
+        named = set(re.findall(r"(?:\w+/)*(test_\w+\.py)", page.read_text("utf-8")))
+        assert named <= there, page.name

@@ -13,12 +13,13 @@ from imgsearch_cli.streams import say
 @click.option("--fetch", metavar="NAME", help="First fetch a CLIP or SigLIP model from the hub.")
 @format_option("table", "jsonl")
 def encoders(folders: tuple[str, ...], fetch: str | None, output_format: str) -> None:
-    """List the encoders that can be used here, and what is missing for the rest.
+    """List the encoders that can be used here, what they cost and bring, and what is missing for the rest.
 
     Listed are the encoder that ships, those in FOLDER..., and CLIP and SigLIP models: the ones in the hub's local
     cache, and some that can be fetched; `imgsearch train encoder` makes others from the bases that its --help names.
-    Without a reranker of its own an encoder's scores are bare similarities. The rule for photos that ships judges the
-    photos of all of them; where an encoder has one of its own, the stricter verdict holds.
+    MB is the size of the weights; R@1 is published: how many of Flickr30k's texts find their photo at first place.
+    Without a reranker of its own an encoder's scores come by reference to the store's photos. The rule for photos that
+    ships judges the photos of all of them; where an encoder has one of its own, the stricter verdict holds.
 
     \b
     imgsearch encoders

@@ -31,11 +31,21 @@ from imgsearch_cli.options import encoder_option, policy_option, store_option, w
 )
 @click.option("--prune-empty", is_flag=True, help="Forget the photos of a folder that holds none any more.")
 @click.option("--rehash", is_flag=True, help="Read every file again, also those that kept their size and time.")
-@click.option("--jobs", type=click.IntRange(1, 64), help="Photos decoded side by side.  [default: one for each core]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    help="Photos decoded side by side; with --ray the most actors.  [default: one for each core]",
+)
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Where photos are encoded; auto takes a GPU that can be used.  [default: auto]",
+)
+@click.option("--ray", is_flag=True, help="Embed with actors on Ray, which write to the Chroma server of --store.")
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="The head of a Ray cluster, or auto for the one on this machine.  [default: a local Ray for this run]",
 )
 @click.option("--watch", is_flag=True, help="Go on: index again when something changes, until Ctrl-C.")
 @click.option("--strict", is_flag=True, help="Exit with 2 where a photo had to be skipped.")
@@ -57,6 +67,8 @@ def index(
     rehash: bool,
     jobs: int | None,
     device: str | None,
+    ray: bool,
+    ray_address: str | None,
     watch: bool,
     strict: bool,
     wait: bool,
@@ -73,6 +85,7 @@ def index(
     imgsearch index ~/Pictures /mnt/archive --exclude 'trash/' --store ~/photos.store
     imgsearch index
     imgsearch index --watch
+    imgsearch index s3://bucket/photos --store http://db:8000 --ray --ray-address head:6379
     """
     from index_store.machine import one_blas_thread
 
@@ -85,6 +98,7 @@ def index(
         render_skipped,
         render_warnings,
     )
+    from index_store.indexing.cluster import RayOptions
     from index_store.indexing.run import IndexOptions
     from index_store.library import Library
     from index_store.photos.places import Place
@@ -97,7 +111,11 @@ def index(
     if root_name and (len(paths) != 1 or "/" in root_name or "@" in root_name):
         raise click.UsageError("--root-name names one PATH, by a word without / and @")
     places = [Place(path, find, root_name) for path in paths]
-    options = IndexOptions(jobs, prune_empty, rehash)
+    if ray_address is not None and not ray:
+        raise click.UsageError("--ray-address says where --ray works; name both")
+    if ray and watch:
+        raise click.UsageError("--ray is for one large run, and --watch for many small ones; leave one of the two out")
+    options = IndexOptions(jobs, prune_empty, rehash, ray=RayOptions(ray_address) if ray else None)
     if dry_run:
         render_plan(*library.plan(places, options))
         return

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from imgsearch_cli import exits
-from imgsearch_cli.options import encoder_option, format_option, policy_option, store_option, wait_option
+from imgsearch_cli.options import (
+    encoder_option,
+    format_option,
+    language_option,
+    policy_option,
+    store_option,
+    wait_option,
+)
 from imgsearch_cli.streams import say
+from index_store.errors import UsageError
+
+if TYPE_CHECKING:
+    from index_store.compliance.judging import Judgement, TextJudge
 
 
 @click.group()
@@ -25,9 +37,16 @@ def policy() -> None:
 @policy.command()
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
 @format_option("table", "jsonl")
+@language_option
 @policy_option
 @click.pass_context
-def check(context: click.Context, texts: tuple[str, ...], output_format: str, policy_file: Path | None) -> None:
+def check(
+    context: click.Context,
+    texts: tuple[str, ...],
+    output_format: str,
+    language: str | None,
+    policy_file: Path | None,
+) -> None:
     """Say for each TEXT whether it would be answered, and what the rule saw in it.
 
     The words are judged first; where they pass, a look at the text's embedding decides, as for a query.
@@ -41,11 +60,12 @@ def check(context: click.Context, texts: tuple[str, ...], output_format: str, po
     from imgsearch_cli.render_store import render_policy_check
     from index_store.compliance.judging import TextJudge
     from index_store.compliance.policy import load_policy
+    from index_store.encoders.languages.reader import OtherLanguages
 
-    judge = TextJudge(load_policy(policy_file))
+    judge = TextJudge(load_policy(policy_file), OtherLanguages(language))
     lines = _lines() if "-" in texts else []
     asked = [line for text in texts for line in (lines if text == "-" else [text])]
-    verdicts = [(text, judge.judge(text)) for text in asked]
+    verdicts = [(text, _judged(judge, text)) for text in asked]
     for warning in sorted({verdict.warning for _, verdict in verdicts if verdict.warning}):
         click.echo(f"imgsearch: {warning}", err=True)
     render_policy_check(verdicts, output_format)
@@ -115,6 +135,16 @@ def _decide(
     library = Library(store, encoder, wait=wait)
     count = library.decide([absolute(path) for path in paths], withhold=withheld, reason=reason)
     say(f"{count} photos {'withheld' if withheld else 'allowed'} by hand")
+
+
+def _judged(judge: TextJudge, text: str) -> Judgement:
+    """Return the judgement; a text in a language that is not searched is not answered either."""
+    from index_store.compliance.judging import Judgement
+
+    try:
+        return judge.judge(text)
+    except UsageError as error:
+        return Judgement(text, True, str(error))
 
 
 def _lines() -> list[str]:

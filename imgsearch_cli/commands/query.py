@@ -17,6 +17,7 @@ from imgsearch_cli.options import (
     encoder_option,
     folders_option,
     format_option,
+    language_option,
     no_policy_option,
     policy_option,
     store_option,
@@ -24,6 +25,7 @@ from imgsearch_cli.options import (
 from imgsearch_cli.seeing import refuse_for_batch, seeing_options, show_pictures
 from imgsearch_cli.streams import say
 from index_store.errors import UsageError
+from index_store.paths import is_address
 from index_store.question import Filters, Question
 
 
@@ -69,6 +71,7 @@ from index_store.question import Filters, Question
 @format_option("table", "jsonl", "tsv", "paths")
 @click.option("-0", "--null", is_flag=True, help="Paths only, each closed by a NUL, for 'xargs -0'.")
 @seeing_options
+@language_option
 @store_option
 @encoder_option
 @policy_option
@@ -90,6 +93,7 @@ def query(
     min_score: float | None,
     output_format: str,
     null: bool,
+    language: str | None,
     store: str | None,
     encoder: str | None,
     policy_file: Path | None,
@@ -108,11 +112,12 @@ def query(
     imgsearch query "sunset over water" -0 | xargs -0 cp -t ./sunsets
     imgsearch query a red door --html found.html --open
     imgsearch query --batch queries.txt > answers.jsonl
+    imgsearch query собака на пляже
 
     Photos are dated by their camera, else by their file's time, and the answer says which.
 
-    A line of a batch is a text, or a JSON object with "query" and perhaps "k", "pool" and "min_score". Each is answered
-    by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
+    A line of a batch is a text, or a JSON object with "query" and perhaps "k", "pool", "min_score" and "language". Each
+    is answered by a line of JSON, in order; a bad line by one with "line" and "error", and then the exit code is 2.
     """
     from index_store.machine import one_blas_thread
 
@@ -124,7 +129,7 @@ def query(
     _check_usage(context, text, like, batch, output_format, null=null)
     filters = Filters(folders, after, before, camera, shape)
     question = Question(text or "", (), away, filters, k, pool, min_score)
-    searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy)
+    searcher = Searcher(store, encoder=encoder, policy_file=policy_file, withhold=not no_policy, language=language)
     if no_policy:
         say("imgsearch: the compliance policy is off: nothing is withheld")
     if batch is not None:
@@ -142,9 +147,11 @@ def query(
 
 
 def _given(photo: str) -> str | bytes:
-    """Return a photo of --like as the library takes it: the name of its file, or what standard input holds."""
+    """Return a photo of --like as the library takes it: its file's name, its address, or what standard input holds."""
     if photo != "-":
-        return photo
+        from index_store.photos.file_system import absolute
+
+        return absolute(photo) if is_address(photo) else photo
     from index_store.photos.hashing import MAX_FILE_BYTES, too_large
 
     content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)

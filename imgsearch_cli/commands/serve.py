@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from imgsearch_cli.options import encoder_option, policy_option, store_option
+from imgsearch_cli.options import encoder_option, language_option, policy_option, store_option
 from index_store.errors import MissingExtraError
 
 
@@ -18,6 +18,7 @@ from index_store.errors import MissingExtraError
     help="Listen on this address, also for other machines; the link then has a token.  [default: this machine alone]",
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+@language_option
 @store_option
 @encoder_option
 @policy_option
@@ -27,6 +28,7 @@ def serve(
     port: int,
     host: str | None,
     open_page: bool,
+    language: str | None,
     store: str | None,
     encoder: str | None,
     policy_file: Path | None,
@@ -51,4 +53,4 @@ def serve(
             f"the web page needs {(error.name or '').partition('.')[0]}: pip install 'imgsearch-cli[serve]'"
         ) from error
 
-    context.exit(serve_page(store, encoder, policy_file, host, port, open_page=open_page))
+    context.exit(serve_page(store, encoder, policy_file, host, port, language, open_page=open_page))

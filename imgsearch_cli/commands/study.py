@@ -16,7 +16,7 @@ from imgsearch_cli.streams import say
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The folder for study.html and JSON.",
+    help="The folder for study.html, JSON, and the rows as they come.",
 )
 @click.option(
     "--docs",
@@ -29,6 +29,7 @@ from imgsearch_cli.streams import say
 )
 @click.option("--weights", type=click.Path(path_type=Path, file_okay=False), help="Where weights of other towers lie.")
 @click.option("--fetch", is_flag=True, help="Try the network for weights that are not here.")
+@click.option("--only", metavar="BLOCK", multiple=True, help="Only blocks with this in their title. May be repeated.")
 @encoder_option
 @policy_option
 @click.pass_context
@@ -41,26 +42,32 @@ def study(
     seeds: int,
     weights: Path | None,
     fetch: bool,
+    only: tuple[str, ...],
     encoder: str | None,
     policy_file: Path | None,
 ) -> None:
     """Study what predicts human judgements: the whole matrix in one go.
 
-    Vectors are made once and kept. A row whose weights are not on this machine says where to put them.
+    Vectors are made once and kept. A row whose weights are not on this machine says where to put them. Each row is
+    written down as it comes, in study-rows.jsonl of the report's folder: the same command goes on after a stop, and
+    measures again only what hangs on changed data, weights or policy.
 
     \b
     imgsearch study ../shared/data/with_sense --report ./report
+    imgsearch study ../shared/data/with_sense --report ./report --only notebooks --weights ./weights
     """
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_models import render_study
     from index_store.training.data.sources import SourceOptions
-    from index_store.training.evaluate.report import write_study
-    from index_store.training.study.study import StudyOptions, run_study
+    from index_store.training.evaluate.report import require_marks, write_study
+    from index_store.training.study.study import ROWS_FILE, StudyOptions, run_study
 
+    if docs is not None:
+        require_marks(docs)
     sources = SourceOptions(encoder, weights, fetch)
-    options = StudyOptions(encoder, seeds, policy_file, sources)
-    with progress_bar("study", "fits", quiet=context.obj["quiet"]) as advance:
-        found = run_study(data, options, cache, advance)
+    options = StudyOptions(encoder, seeds, policy_file, sources, only)
+    with progress_bar("study", "rows", quiet=context.obj["quiet"]) as advance:
+        found = run_study(data, options, cache, advance, report / ROWS_FILE)
     page = write_study(report, found, docs)
     render_study(found)
     say(f"report: {page}")

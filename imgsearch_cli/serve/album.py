@@ -12,7 +12,11 @@ from starlette.datastructures import QueryParams
 from imgsearch_cli.render import match_rows
 from imgsearch_cli.serve.dropped import DroppedPhotos
 from imgsearch_cli.serve.photo_ids import PhotoIds
+from index_store.encoders.languages.choice import ENGLISH, NAMES
+from index_store.encoders.languages.reader import OtherLanguages
 from index_store.errors import UsageError
+from index_store.paths import expanded
+from index_store.photos.file_system import absolute
 from index_store.photos.thumbnails import LARGE_SIDE, SMALL_SIDE, Thumbnails
 from index_store.queries.ask import Searcher
 from index_store.queries.live import LiveSearcher
@@ -38,12 +42,15 @@ class Album:
         self._dropped = DroppedPhotos()
 
     def overview(self) -> dict[str, Any]:
-        """Return the number of photos and the indexed folders that are there."""
+        """Return the number of photos, the indexed folders that are there, and the languages that can be chosen."""
         with self._live.use() as searcher:
+            # a root may be a photo itself, and withheld
             roots = [
                 root.path for root in searcher.store.roots() if root.path.isprintable() and os.path.isdir(root.path)
             ]
-            return {"photos": searcher.store.count(), "folders": roots}
+            others = [(code, NAMES[code]) for code in OtherLanguages().towers() if code in NAMES]
+            languages = [(ENGLISH, "English"), *others] if others else []
+            return {"photos": searcher.store.count(), "folders": roots, "languages": languages}
 
     def search(self, asked: QueryParams) -> dict[str, Any]:
         """Answer a search; the parameters are described in docs/serve.md.
@@ -106,7 +113,7 @@ class Album:
 
     def _question(self, searcher: Searcher, asked: QueryParams) -> Question:
         filters = Filters(
-            folders=tuple(os.path.abspath(os.path.expanduser(folder)) for folder in _values(asked, "in")),
+            folders=tuple(absolute(expanded(folder)) for folder in _values(asked, "in")),
             after=first_day(asked["after"]) if asked.get("after") else None,
             before=first_day(asked["before"]) if asked.get("before") else None,
             camera=asked.get("camera", ""),
@@ -120,6 +127,7 @@ class Album:
             away=tuple(_values(asked, "not")),
             filters=filters,
             min_score=None if not least else _fraction(least),
+            language=asked.get("language") or None,
         )
 
     def _given(self, searcher: Searcher, photo_id: str) -> str | bytes:

@@ -31,6 +31,8 @@ _LOG = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _BODY_SECONDS = 60.0
 _MOST_WAITING = 256
+_LONGEST_REASON = 500
+"""Characters of an error: it may quote what was sent, which may have thousands."""
 
 Result = TypeVar("Result")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -157,6 +159,9 @@ def _not_there() -> Response:
 
 
 def _error(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+    if len(reason) > _LONGEST_REASON:
+        half = _LONGEST_REASON // 2
+        reason = f"{reason[:half]} ... {reason[-half:]}"
     return _json({"error": reason}, status, headers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
 import socket
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -71,9 +72,9 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if not self._is_own_address(headers.getlist("host")):
-            return _refused(421, "this address is not served here; use the one that 'imgsearch serve' shows")
+            return _refused(scope, 421, "this address is not served here; use the one that 'imgsearch serve' shows")
         if not _is_own_origin(headers, scope["path"], scope["method"]):
-            return _refused(403, "requests of other sites are not answered")
+            return _refused(scope, 403, "requests of other sites are not answered")
         return None if self._token is None else self._without_token(scope, headers)
 
     def _is_own_address(self, hosts: list[str]) -> bool:
@@ -99,7 +100,7 @@ class Guard:
             kind.lower() == "bearer" and self._fits(bearer.strip())
         ):
             return None
-        return _refused(401, "the token is missing: open the link that 'imgsearch serve' showed when it began")
+        return _refused(scope, 401, "the token is missing: open the link that 'imgsearch serve' showed when it began")
 
     def _fits(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
@@ -128,5 +129,8 @@ def _own_names() -> set[str]:
     return {name, f"{name.partition('.')[0]}.local"}
 
 
-def _refused(status: int, reason: str) -> Response:
-    return PlainTextResponse(f"imgsearch: {reason}\n", status_code=status)
+def _refused(scope: Scope, status: int, reason: str) -> Response:
+    """Return why a request is refused: a line to read on the page's address, JSON as any other error elsewhere."""
+    if scope["path"] == "/":
+        return PlainTextResponse(f"imgsearch: {reason}\n", status_code=status)
+    return Response(json.dumps({"error": reason}), status, media_type="application/json")

@@ -28,7 +28,14 @@ _LEAVING_SECONDS = 2
 
 
 def serve_page(
-    store: str | None, encoder: str | None, policy_file: Path | None, host: str | None, port: int, *, open_page: bool
+    store: str | None,
+    encoder: str | None,
+    policy_file: Path | None,
+    host: str | None,
+    port: int,
+    language: str | None = None,
+    *,
+    open_page: bool,
 ) -> int:
     """Serve until Ctrl-C and return the exit code; the page's address is written to standard output.
 
@@ -37,7 +44,7 @@ def serve_page(
         ImgsearchError: there is no store, or a model is missing: nothing was served.
     """
     listening = _listening(host or _LOOPBACK, port)
-    live = LiveSearcher(store, encoder, policy_file)
+    live = LiveSearcher(store, encoder, policy_file, language)
     with live.use() as searcher:
         searcher.ask("a photo")  # what is missing is said now, and the models are warm
     Thread(target=_warm_up, args=[live], daemon=True).start()

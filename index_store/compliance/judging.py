@@ -1,7 +1,8 @@
 """Judge a query: the one function that `query`, batches, `policy check` and Python ask before anything is retrieved.
 
-First the words (`texts.py`), which need nothing loaded; where they pass, a look at the text's embedding by the text
-tower that ships (`text_look.py`). What is judged is the normalised text, and only that text is encoded.
+First the words (`texts.py`), which need nothing loaded; where they pass, a look at the text's embedding by the tower
+that reads it, the shipped one or the multilingual one (`text_look.py`). What is judged is the normalised text, and only
+that text is encoded.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from index_store.compliance.normalising import MAX_CHARACTERS, normalise
 from index_store.compliance.texts import TextRule
+from index_store.encoders.languages.reader import OtherLanguages
 
 if TYPE_CHECKING:
     from index_store.compliance.policy import Policy
@@ -27,8 +29,8 @@ CUT = f"the text is longer than {MAX_CHARACTERS:,} characters; the rest was left
 class Judgement(NamedTuple):
     """What was decided about a query.
 
-    `text` is what was judged, and all that may be encoded; `embedding` is its vector by the tower that ships, where it
-    was made; `warning` says that the text was cut, or is empty.
+    `text` is what was judged, and all that may be encoded; `embedding` is its vector, where it was made; `warning` says
+    that the text was cut, or is empty; `other` that the multilingual tower made the embedding.
     """
 
     text: str
@@ -36,26 +38,38 @@ class Judgement(NamedTuple):
     reason: str
     embedding: Embedding | None = None
     warning: str = ""
+    other: bool = False
 
 
 class TextJudge:
     """Judges texts by a policy; several threads may ask at the same time."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, languages: OtherLanguages | None = None) -> None:
+        """Take the policy, and what reads texts that are not English."""
         self._policy = policy
+        self._languages = languages or OtherLanguages()
         self._rule = TextRule(policy)
         self._reading = Lock()  # spaCy is not made for several threads
         self._opening = Lock()
-        self._look: TextLook | None = None
+        self._looks: dict[bool, TextLook] = {}
         self._shipped: Embed | None = None
 
-    def judge(self, query: str, embed: Embed | None = None) -> Judgement:
+    def judge(
+        self,
+        query: str,
+        embed: Embed | None = None,
+        embed_other: Embed | None = None,
+        language: str | None = None,
+    ) -> Judgement:
         """Return whether a query speaks of a person under the age limit, and the text that may be encoded.
 
         `embed` gives the vector of the shipped text tower; without it the tower is opened when the words pass. It is
-        asked for the text itself, and where words were excused ("baby elephant") once more, for the rest.
+        asked for the text itself, and where words were excused ("baby elephant") once more, for the rest. `embed_other`
+        does the same for texts that are not English. `language` is the text's, by default what `languages` takes.
 
         Raises:
+            UsageError: the text is in a language that is not searched.
+            MissingExtraError: a language was named, and the extra `languages` is not installed.
             WeightsError: the tower or the look is missing, damaged, or made for another encoder.
         """
         text, cut = normalise(query)
@@ -64,33 +78,41 @@ class TextJudge:
             verdict = self._rule.check(text)
         if verdict.withheld or not text:
             return Judgement(text, verdict.withheld, verdict.reason, None, warning)
-        embed = embed or self._shipped_tower()
+        other = self._languages.read(text, language)
+        embed = (embed_other or self._languages.encode) if other else (embed or self._shipped_tower())
         embedding = embed(text)
         # what the words have settled, the look need not see: "baby elephant" and "no children" are near to children
-        seen = embedding if verdict.rest is None else embed(verdict.rest) if verdict.rest else None
-        probability = 0.0 if seen is None else float(self._opened_look().probabilities(seen[None])[0])
+        rest = verdict.rest_as_written if other else verdict.rest
+        seen = embedding if rest is None else embed(rest) if rest else None
+        look = self._opened_look(other=other)
+        probability = 0.0 if seen is None else float(look.probabilities(seen[None])[0])
         threshold = self._policy.text_threshold
         if probability >= threshold:
             reason = f"reads like a text about a child: probability {probability:.2f} reaches {threshold:g}"
             return Judgement(text, True, reason, None, warning)
-        return Judgement(text, False, verdict.reason, embedding, warning)
+        return Judgement(text, False, verdict.reason, embedding, warning, other)
 
-    def refuses(self, embedding: Embedding) -> bool:
+    def refuses(self, embedding: Embedding, *, other: bool = False) -> bool:
         """Return whether a vector in the space of the shipped text tower is as near to children as a refused text's.
+
+        `other`: the multilingual tower had a part in it; then the look at its embeddings decides too.
 
         Raises:
             WeightsError: the look is missing, damaged, or made for another encoder.
         """
-        return float(self._opened_look().probabilities(embedding[None])[0]) >= self._policy.text_threshold
+        looks = [self._opened_look(other=kind) for kind in ((False, True) if other else (False,))]
+        return any(float(look.probabilities(embedding[None])[0]) >= self._policy.text_threshold for look in looks)
 
-    def _opened_look(self) -> TextLook:
+    def _opened_look(self, *, other: bool) -> TextLook:
         with self._opening:
-            if self._look is None:
-                from index_store.compliance.text_look import load_text_look
+            if other not in self._looks:
+                from index_store.compliance.text_look import SHIPPED_WEIGHTS, load_text_look
+                from index_store.encoders.languages.card import SHIPPED_WEIGHTS as FOR_LANGUAGES
                 from index_store.encoders.registry import encoder_card
 
-                self._look = load_text_look(encoder_card().name)
-            return self._look
+                folder = FOR_LANGUAGES if other else SHIPPED_WEIGHTS
+                self._looks[other] = load_text_look(encoder_card().towers, folder)
+            return self._looks[other]
 
     def _shipped_tower(self) -> Embed:
         with self._opening:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from index_store.compliance.negated import Negated
 from index_store.compliance.reading import WORD, plain
 from index_store.compliance.russian_ages import find_russian_age
 from index_store.compliance.spelling import Spelling
@@ -40,13 +41,32 @@ class Languages:
         spaced = [rf"(?<!\w){re.escape(phrase)}(?!\w)" for phrase in self._harmless if _is_spaced(phrase)]
         joined = [re.escape(phrase) for phrase in self._harmless if not _is_spaced(phrase)]
         self._harmless_pattern = "|".join((*spaced, *joined))
+        self._negated = Negated(policy)
 
     def without_harmless(self, written: str) -> str:
-        """Return a normalised text without the phrases that name a child and show none: "carrinho de bebê"."""
+        """Return a normalised text without what names a child and shows none: "carrinho de bebê", "ohne Kinder"."""
         lower = written.lower()
-        if not any(phrase.lower() in lower for phrase in self._harmless):
-            return written
-        return re.sub(self._harmless_pattern, " ", written, flags=re.IGNORECASE)
+        if any(phrase.lower() in lower for phrase in self._harmless):
+            written = re.sub(self._harmless_pattern, " ", written, flags=re.IGNORECASE)
+        return self._negated.without(written)
+
+    def for_look(self, written: str) -> str:
+        """Return what the look at the embedding is to see of a text without harmless phrases.
+
+        Russian words that are near to a child's and mean none ("девушка", "пальчик"), and the young of animals
+        ("малыш слона"), are left out, because the look knows no excuses.
+        """
+        words = list(re.finditer(r"[^\W\d_]+", written))
+        read = [plain(word[0]) for word in words]
+        russian = self._russian
+        for place in range(len(words) - 1, -1, -1):
+            if read[place].isascii():
+                continue
+            young = read[place + 1 : place + 2] and read[place + 1] in russian.animals and read[place] in russian.forms
+            if read[place] in russian.harmless or young:
+                start, end = words[place].span()
+                written = f"{written[:start]} {written[end:]}"
+        return " ".join(written.split())
 
     def child_word(self, written: str, read: str) -> str | None:
         """Return the reason for withholding where a text has such a word, else None.
@@ -96,9 +116,8 @@ class Languages:
         for place, word in enumerate(words):
             if word.isascii() or not self._is_russian_child(word):
                 continue
-            before = words[place - 1] if place else ""
             after = words[place + 1] if place + 1 < len(words) else ""
-            if before not in russian.negations and after not in russian.animals:
+            if after not in russian.animals:
                 return f"{word!r}: Russian for a child"
         return None
 

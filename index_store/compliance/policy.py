@@ -75,6 +75,7 @@ class RussianWords(NamedTuple):
     animals: frozenset[str]
     things: frozenset[str]
     spans: frozenset[str]
+    denials: frozenset[str]
 
 
 class Language(NamedTuple):
@@ -87,6 +88,8 @@ class Language(NamedTuple):
     parts: tuple[str, ...]
     harmless: tuple[str, ...]
     false_friends: tuple[str, ...]
+    negations: tuple[str, ...]
+    denials: frozenset[str]
 
 
 class Policy(NamedTuple):
@@ -207,6 +210,7 @@ def _policy(content: Mapping[str, Any], compiled: Mapping[str, Any], digest: str
             animals=frozenset(russian["animals"]),
             things=frozenset(russian["things"]),
             spans=frozenset(russian["spans"]),
+            denials=frozenset(russian["denials"]),
         ),
         languages=tuple(
             Language(
@@ -217,6 +221,8 @@ def _policy(content: Mapping[str, Any], compiled: Mapping[str, Any], digest: str
                 tuple(each["parts"]),
                 tuple(each["harmless"]),
                 tuple(each["false_friends"]),
+                tuple(each["negations"]),
+                frozenset(each["denials"]),
             )
             for each in content["languages"]
         ),
@@ -246,12 +252,14 @@ _LAYOUT: dict[str, dict[str, str]] = {
     "emoji": {"withheld": _WORDS},
     "russian": {
         "stems": "a list of stems",
-        **dict.fromkeys(("harmless", "negations", "animals", "things", "spans"), _WORDS),
+        **dict.fromkeys(("harmless", "negations", "animals", "things", "spans", "denials"), _WORDS),
     },
     "languages": {
         "language": "a text",
         "words": _WORDS,
-        **dict.fromkeys(("shared", "markers", "parts", "harmless", "false_friends"), _PERHAPS_NONE),
+        **dict.fromkeys(
+            ("shared", "markers", "parts", "harmless", "false_friends", "negations", "denials"), _PERHAPS_NONE
+        ),
     },
 }
 _REPEATED = ("words", "pairs", "languages")

@@ -51,16 +51,16 @@ class TextLook:
         return rounded
 
 
-def load_text_look(encoder_name: str, folder: Path = SHIPPED_WEIGHTS) -> TextLook:
-    """Return the look for embeddings of `encoder_name`.
+def load_text_look(towers: str, folder: Path = SHIPPED_WEIGHTS) -> TextLook:
+    """Return the look for embeddings of texts by an encoder, named by its `towers`.
 
     Raises:
         WeightsError: the weights are missing or damaged, or were trained on another encoder's embeddings.
     """
     card = _card(folder / CARD_FILE)
-    if card.get("encoder") != encoder_name:
+    if card.get("encoder") != towers:
         raise WeightsError(
-            f"{folder}: the look at texts was trained for the encoder {card.get('encoder')!r}, not {encoder_name!r}; "
+            f"{folder}: the look at texts was trained for the encoder {card.get('encoder')!r}, not {towers!r}; "
             "train it again with 'imgsearch train texts'"
         )
     path = folder / ARRAYS_FILE

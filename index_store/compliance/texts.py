@@ -37,12 +37,14 @@ class TextVerdict(NamedTuple):
 
     `rest` is the text without what the words have settled: harmless phrases, excused words, ages over the limit, words
     of other alphabets. It is for the look at the embedding, which knows no excuses; None where nothing was settled.
+    `rest_as_written` is the same for the tower that reads other languages: other alphabets stay in it.
     """
 
     withheld: bool
     reason: str
     grammar: bool = False
     rest: str | None = None
+    rest_as_written: str | None = None
 
 
 class TextRule:
@@ -78,16 +80,25 @@ class TextRule:
 
         The text is normalised first, so that it does not matter whether it was before.
         """
-        verdict, prepared = self._look(text)
+        text = normalise(text).text
+        written = self._languages.without_harmless(text)
+        verdict, prepared = self._look(text, written)
         if verdict is not None:
             return verdict
         found = self._read(prepared) if self._could_concern_a_child(prepared) else TextVerdict(False, NOTHING_SEEN)
         rest = self._rest(prepared if found.rest is None else found.rest)
-        return found._replace(rest=None if rest == prepared else rest)
+        settled = written != text or rest != prepared
+        if text.isascii():
+            return found._replace(rest=rest if settled else None, rest_as_written=rest if settled else None)
+        as_written = self._languages.for_look(written)  # `rest` has lost the words of other alphabets
+        return found._replace(
+            rest=rest if settled else None, rest_as_written=None if as_written == text else as_written
+        )
 
     def check_by_grammar(self, text: str) -> TextVerdict:
         """Return the verdict of the long way alone; training labels and the tests of the short way use it."""
-        verdict, prepared = self._look(text)
+        text = normalise(text).text
+        verdict, prepared = self._look(text, self._languages.without_harmless(text))
         return self._read(prepared) if verdict is None else verdict
 
     def _read(self, prepared: str) -> TextVerdict:
@@ -97,13 +108,14 @@ class TextRule:
             self._grammar = Grammar(self)
         return self._grammar.judge(prepared)
 
-    def _look(self, text: str) -> tuple[TextVerdict | None, str]:
-        """Return a verdict where no grammar is needed for one (emoji, other languages), and the text to be read."""
-        text = normalise(text).text
+    def _look(self, text: str, written: str) -> tuple[TextVerdict | None, str]:
+        """Return a verdict where no grammar is needed for one (emoji, other languages), and the text to be read.
+
+        `written` is the normalised text without the harmless phrases of other languages.
+        """
         for sign in self.policy.emoji:
             if sign in text:
                 return TextVerdict(True, f"{sign} shows a child"), text
-        written = self._languages.without_harmless(text)
         seen = self._masked(plain(written))
         word = self._languages.child_word(written, seen)
         if word is not None:

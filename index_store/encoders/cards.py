@@ -41,8 +41,9 @@ _REPAIR = "reinstall imgsearch-cli, or make the folder again with `imgsearch tra
 class EncoderCard:
     """What an encoder's folder says about itself.
 
-    `name` ends in the first eight digits of `fingerprint`, a SHA-256 over the weight files: it changes when the
-    embeddings change. `file_bytes` maps each weight file to its size. `kind` says what opens the files.
+    `name` ends in the first eight digits of the photo tower's SHA-256: it changes when the embeddings of photos do, so
+    that a store stays valid when the text tower alone is trained again. `fingerprint` is a SHA-256 over all weight
+    files. `file_bytes` maps each weight file to its size. `kind` says what opens the files.
     """
 
     name: str
@@ -53,6 +54,11 @@ class EncoderCard:
     folder: Path
     file_bytes: Mapping[str, int]
     kind: str = ONNX_DUAL
+
+    @property
+    def towers(self) -> str:
+        """The name of both towers together: what is learned from embeddings of texts belongs to it."""
+        return f"{self.name}.{self.fingerprint[:8]}"
 
 
 class CardHolder:
@@ -151,14 +157,14 @@ def fingerprint(folder: Path) -> str:
 def write_card(folder: Path, family: str, facts: Mapping[str, object]) -> EncoderCard:
     """Write the card of the weight files in `folder`, and return it as it will be read.
 
-    `family` is the first part of the name; `facts` holds `dimension`, `photo_input`, `max_tokens` and whatever else is
-    worth telling: data, configuration, metrics.
+    `family` is the first part of the name, the photo tower's digits are the second; `facts` holds `dimension`,
+    `photo_input`, `max_tokens` and whatever else is worth telling: data, configuration, metrics.
     """
-    print_ = fingerprint(folder)
+    photo_tower = hashlib.sha256((folder / PHOTO_FILE).read_bytes()).hexdigest()
     content = {
         "schema": CARD_SCHEMA,
-        "name": f"{family}-{print_[:8]}",
-        "fingerprint": print_,
+        "name": f"{family}-{photo_tower[:8]}",
+        "fingerprint": fingerprint(folder),
         "file_bytes": {name: (folder / name).stat().st_size for name in WEIGHT_FILES},
         **facts,
     }

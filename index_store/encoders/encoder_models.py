@@ -23,7 +23,7 @@ def find_model(kind: str, encoder_name: str, named: str | None = None) -> Path |
     What ships comes first, then what lies in the encoder's own folder. `named` is how the user named the encoder, which
     for a folder is the only way to find it.
     """
-    if belongs_to(SHIPPED / kind) == encoder_name or encoder_name == encoder_card(DEFAULT_ENCODER).name:
+    if encoder_name == encoder_card(DEFAULT_ENCODER).name:
         return SHIPPED / kind  # also where it is damaged: opening it says so
     card = _card(encoder_name, named)
     if card is None or card.name != encoder_name:
@@ -37,12 +37,22 @@ def find_model(kind: str, encoder_name: str, named: str | None = None) -> Path |
 
 
 def belongs_to(folder: Path) -> Any:
-    """Return the name of the encoder that a reranker or rule says it belongs to, or None where it cannot be read."""
+    """Return the encoder that a model says it belongs to, None where it cannot be read.
+
+    A rule for photos names the encoder, a reranker both of its towers.
+    """
     try:
         content = read_json(folder / CARD_FILE)
     except (OSError, ValueError):
         return None
     return content.get("encoder") if isinstance(content, dict) else None
+
+
+def towers_of(encoder_name: str, named: str | None = None) -> str:
+    """Return the name of both towers of an encoder that a store names; just its name where it is not known here."""
+    shipped = encoder_card(DEFAULT_ENCODER)
+    card = shipped if encoder_name == shipped.name else _card(encoder_name, named)
+    return card.towers if card is not None and card.name == encoder_name else encoder_name
 
 
 def training_advice(kind: str, card: EncoderCard, named: str) -> str:

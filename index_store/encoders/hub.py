@@ -13,7 +13,9 @@ from index_store.errors import EncoderError, WeightsError, first_line
 ANSWER_SECONDS = 5.0
 """How long the hub may take to say that it is there."""
 
-_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin"]
+_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin", "README.md"]
+"""What is fetched of a model; its README names the licence."""
+
 _OTHER_RUNTIMES = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack"]
 
 

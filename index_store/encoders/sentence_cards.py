@@ -107,7 +107,7 @@ def read_sentence_card(folder: Path, family: str | None = None) -> EncoderCard:
     for module in modules[1:]:
         dimension = _after(folder / str(module["path"]), str(module["type"]), dimension, weights, digest)
     for file in weights:
-        digest.update(_sample(file))
+        digest.update(sample(file))
     fingerprint = digest.hexdigest()
     return EncoderCard(
         name=f"{family or folder.resolve().name}-{fingerprint[:8]}",
@@ -276,7 +276,7 @@ def _whole(path: Path) -> Path:
     return path
 
 
-def _sample(path: Path) -> bytes:
+def sample(path: Path) -> bytes:
     """Return the hash of a file's size and of blocks spread over it."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())

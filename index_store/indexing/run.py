@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from index_store.compliance.decisions import HandDecisions
-from index_store.errors import PhotoUnreadableError
+from index_store.indexing.cluster import RayOptions
+from index_store.indexing.embed import Embedded, Progress, embed_photos
 from index_store.indexing.plan import IndexPlan, plan_changes
-from index_store.indexing.write import CHANGED_MEANWHILE, Decoded, IndexModels, RowWriter
+from index_store.indexing.write import IndexModels
 from index_store.machine import paused_collector, usable_workers
-from index_store.photos.decode import decode_ahead
+from index_store.photos.decode import Decoders
 from index_store.photos.places import Place
 from index_store.photos.survey import Survey, survey
-from index_store.records import IndexedRoot, IndexReport, OpenedPhoto, PhotoFile, Skipped, StoredPhoto, Verdict
+from index_store.records import EncodingJob, IndexedRoot, IndexReport, PhotoFile, StoredPhoto, Verdict
 from index_store.store.images import ImageStore
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings
     from index_store.records import Embedding
-
-Progress = Callable[[int, int], None]
-"""Called with the number of photos done and the number in all."""
 
 JUDGED_AT_ONCE = 1024
 """Embeddings judged at once when the policy has changed."""
@@ -41,13 +39,18 @@ class IndexOptions:
 
     `workers` decode photos ahead of the encoder, by default one for a core; `rehash` reads every file, also those whose
     size and time have not changed. At most `most` contents are embedded, so that the store's lock is held for a while
-    only; the report then says how many are left for the next run.
+    only; the report then says how many are left for the next run. With `ray` actors do the work, at most `workers`.
     """
 
     workers: int | None = None
     prune_empty: bool = False
     rehash: bool = False
     most: int | None = None
+    ray: RayOptions | None = None
+
+
+Embedder = Callable[[Sequence[EncodingJob], ImageStore, IndexModels, IndexOptions, Progress], Embedded]
+"""What embeds and writes the photos of a plan's jobs."""
 
 
 def index_photos(
@@ -56,11 +59,12 @@ def index_photos(
     models: IndexModels,
     options: IndexOptions | None = None,
     progress: Progress = lambda done, total: None,
+    embed: Embedder | None = None,
 ) -> IndexReport:
     """Index the photos below `places` and forget those that are gone from there.
 
     A run over unchanged folders loads no model. A photo that cannot be read is skipped and reported; a batch is
-    written whole or not at all.
+    written whole or not at all. `embed` does the work, by default this machine.
 
     Raises:
         UsageError: a place does not exist, holds no photos, or holds none any more where some were indexed.
@@ -72,7 +76,7 @@ def index_photos(
     seen, plan = plan_run(places, known, store.photos(), options, models.has_seen)
     plan, left = plan.first(options.most)
     store.set_roots(seen.to_set)  # first, so that a refresh completes a run that is interrupted
-    report = apply_plan(plan, store, models, options, progress)
+    report = apply_plan(plan, store, models, options, progress, embed or embed_here)
     store.drop_roots(seen.to_drop)  # last, since a root that goes may have given its photos their names
     return replace(report, left=left, seconds=time.monotonic() - started)
 
@@ -99,34 +103,27 @@ def plan_run(
         return seen, plan_changes(seen.found, stored, seen.gone, rehash=options.rehash, again=again)
 
 
+def embed_here(
+    jobs: Sequence[EncodingJob], store: ImageStore, models: IndexModels, options: IndexOptions, progress: Progress
+) -> Embedded:
+    """Embed photos with the cores of this machine."""
+    with closing(Decoders(options.workers or usable_workers())) as decoders:
+        return embed_photos(jobs, store, models, decoders, progress)
+
+
 def apply_plan(
-    plan: IndexPlan, store: ImageStore, models: IndexModels, options: IndexOptions, progress: Progress
+    plan: IndexPlan,
+    store: ImageStore,
+    models: IndexModels,
+    options: IndexOptions,
+    progress: Progress,
+    embed: Embedder = embed_here,
 ) -> IndexReport:
     """Do what a plan says: first what needs no encoder, then the rest in batches, losses last."""
     _add_files(store, plan.gains)
-    writer = RowWriter(store, models)
-    skipped, notes, spoiled, kept = list(plan.skipped), list[Skipped](), set[str](), set[str]()
-    total = len(plan.jobs)
-    with (
-        closing(decode_ahead(plan.jobs, models.wanted, options.workers or usable_workers())) as outcomes,
-        writer,
-    ):
-        for done, (job, outcome) in enumerate(outcomes, start=1):
-            if isinstance(outcome, OpenedPhoto):
-                decoded = Decoded.of(job, outcome)
-                writer.add(decoded)
-                late = {file.image_id for file in job.files} - {file.image_id for file in decoded.files}
-                skipped += [Skipped(path, CHANGED_MEANWHILE) for path in sorted(late)]
-                kept |= late
-                notes += [Skipped(job.file.image_id, outcome.note)] if outcome.note else []
-            else:
-                paths = [file.image_id for file in job.files]
-                skipped += [Skipped(path, str(outcome)) for path in paths]
-                # where a file cannot be read just now, what is stored stays; else it shows another picture than this
-                (kept if isinstance(outcome, PhotoUnreadableError) else spoiled).update(paths)
-            progress(done, total)
-        writer.finish()
-    store.drop_paths({content: paths - kept for content, paths in plan.losses.items()})
+    done = embed(plan.jobs, store, models, options, progress) if plan.jobs else Embedded()
+    store.drop_paths({content: paths - done.kept for content, paths in plan.losses.items()})
+    skipped = (*plan.skipped, *done.skipped)
     lost = {skip.path for skip in skipped}
     return IndexReport(
         added=len(plan.added - lost),
@@ -134,10 +131,10 @@ def apply_plan(
         moved=len(plan.moved),
         touched=len(plan.touched),
         unchanged=plan.unchanged,
-        removed=len(plan.removed) - len(plan.moved) + len(spoiled & plan.changed),
-        encoded=writer.encoded,
+        removed=len(plan.removed) - len(plan.moved) + len(done.spoiled & plan.changed),
+        encoded=done.encoded,
         skipped=tuple(sorted(skipped, key=lambda skip: skip.path or "")),
-        notes=tuple(notes),
+        notes=done.notes,
         passed_over=plan.passed_over,
     )
 

@@ -7,18 +7,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.looks import THRESHOLD
-from index_store.compliance.towers import Judge, Seen, ShippedTower, Towers
+from index_store.compliance.towers import Judge, Seen, ShippedTower, Towers, shipped_tower
+from index_store.encoders.registry import EncoderCard, load_photo_encoder
 from index_store.machine import usable_cores
 from index_store.records import EncodingJob, OpenedPhoto, PhotoFile, StoredPhoto, Verdict
 from index_store.store.images import ImageStore
 
 if TYPE_CHECKING:
+    from index_store.compliance.choose_photo_rule import PhotoRules
     from index_store.encoders.protocols import PhotoEncoder
     from index_store.records import Embedding, PhotoInput
 
@@ -61,6 +64,15 @@ class IndexModels:
     def has_seen(self, photo: StoredPhoto) -> bool:
         """Whether the tower that ships has seen a photo, where it has to."""
         return self.shipped is None or self.shipped.has_seen(photo.shipped_vector)
+
+
+def index_models(
+    card: EncoderCard, rules: PhotoRules, decisions: HandDecisions, threshold: float, device: str | None = None
+) -> IndexModels:
+    """Return what photos are indexed with: an encoder, and the rules for its photos; nothing is opened yet."""
+    own = None if rules.own is None else rules.own.load
+    load_encoder = partial(load_photo_encoder, card, device=device)
+    return IndexModels(card.photo_input, load_encoder, own, decisions, threshold, shipped_tower(rules, device))
 
 
 CHANGED_MEANWHILE = "changed while it was indexed; the next run takes it up"

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -63,37 +63,54 @@ def decode_ahead(
     jobs: Iterable[EncodingJob], wanted: PhotoInput, workers: int, command: Sequence[str] = WORKER
 ) -> Generator[_Outcome, None, None]:
     """Yield the jobs in order with their decoded photos or the reason why there is none, a bounded number ahead."""
-    decoders: list[Decoder] = []
-    own = threading.local()
+    with closing(Decoders(workers, command)) as decoders:
+        yield from decoders.ahead(jobs, wanted)
 
-    def start_decoder() -> None:
-        own.decoder = Decoder(command)
-        decoders.append(own.decoder)
 
-    def decode(file: PhotoFile) -> OpenedPhoto | PhotoError:
+class Decoders:
+    """Worker processes that decode photos side by side; they stay between one call of `ahead` and the next."""
+
+    def __init__(self, workers: int, command: Sequence[str] = WORKER) -> None:
+        """Take how many there are at most; each is started with its first photo."""
+        self._command = command
+        self._all: list[Decoder] = []
+        self._own = threading.local()
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode", initializer=self._start_decoder)
+
+    def ahead(self, jobs: Iterable[EncodingJob], wanted: PhotoInput) -> Generator[_Outcome, None, None]:
+        """Yield the jobs in order with their decoded photos or the reason why there is none, a bounded number ahead."""
+        running: deque[tuple[EncodingJob, Future[OpenedPhoto | PhotoError]]] = deque()
         try:
-            opened: OpenedPhoto = own.decoder.decode(file.image_id, wanted)
+            for job in jobs:
+                running.append((job, self._threads.submit(self._decode, job.file, wanted)))
+                if len(running) > AHEAD:
+                    first, future = running.popleft()
+                    yield first, future.result()
+            while running:
+                first, future = running.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in running:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the workers; the photos that they are at are given up."""
+        for decoder in self._all:
+            decoder.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for decoder in self._all:
+            decoder.close()  # one may have started its worker meanwhile
+
+    def _start_decoder(self) -> None:
+        self._own.decoder = Decoder(self._command)
+        self._all.append(self._own.decoder)
+
+    def _decode(self, file: PhotoFile, wanted: PhotoInput) -> OpenedPhoto | PhotoError:
+        try:
+            opened: OpenedPhoto = self._own.decoder.decode(file.image_id, wanted)
         except PhotoError as error:
             return error
         return _as_listed(opened, file) if is_address(file.image_id) else opened
-
-    threads = ThreadPoolExecutor(workers, thread_name_prefix="decode", initializer=start_decoder)
-    running: deque[tuple[EncodingJob, Future[OpenedPhoto | PhotoError]]] = deque()
-    try:
-        for job in jobs:
-            running.append((job, threads.submit(decode, job.file)))
-            if len(running) > AHEAD:
-                first, future = running.popleft()
-                yield first, future.result()
-        while running:
-            first, future = running.popleft()
-            yield first, future.result()
-    finally:
-        for decoder in decoders:
-            decoder.close()
-        threads.shutdown(wait=True, cancel_futures=True)
-        for decoder in decoders:
-            decoder.close()  # one may have started its worker meanwhile
 
 
 def _as_listed(opened: OpenedPhoto, file: PhotoFile) -> OpenedPhoto | PhotoError:

@@ -4,6 +4,9 @@ Everything in `photos/` that lists, looks at or reads a place does it here. What
 system as it is. An address goes to fsspec, which opens buckets of S3, Google and Azure, SFTP and more; its drivers are
 the extra `remote`, and neither fsspec nor a driver is imported before the first address is met. Credentials come from
 where the driver looks for them (environment, configuration files), never from the address.
+
+A store can name any address, and whoever asks it would call that host with this user's credentials. So an address is
+opened only in buckets and on hosts that this user has named, or indexed from: see `allow`.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +32,8 @@ from index_store.user_text import open_regular as open_on_disk
 if TYPE_CHECKING:
     from fsspec.spec import AbstractFileSystem
 
+    from index_store.records import IndexedRoot
+
 ROOT = re.compile(r"[a-z][a-z0-9+.-]*://[^/]+", re.IGNORECASE)
 """The part of an address that is no folder: the protocol and the bucket or host."""
 
@@ -39,6 +44,15 @@ _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
 _VERSIONS = ("ETag", "etag", "VersionId", "version_id", "md5Hash", "content_md5", "generation")
 _MOST_COPIED = (1 << 30) + 1
 _CHUNK = 1 << 20
+_LONGEST_ADDRESS = 4096
+_LARGEST = (1 << 63) - 1
+"""What databases keep of sizes and times."""
+
+_ALLOWED: set[str] = set()
+
+
+class ForeignAddressError(PermissionError):
+    """An address is not opened, since this user has neither named nor indexed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +92,18 @@ class Entry:
         return False
 
 
+def allow(roots: Iterable[str]) -> None:
+    """Let this process open what lies in the buckets of these addresses; paths on the disk are passed over."""
+    _ALLOWED.update(root.group() for root in map(ROOT.match, roots) if root is not None)
+
+
+def allow_own(roots: Iterable[IndexedRoot]) -> None:
+    """Let this process open what this user indexed before."""
+    allow(root.path for root in roots if root.trusted)
+
+
 def absolute(path: str) -> str:
-    """Return a path as an absolute one, or an address without what means nothing.
+    """Return a path that the user has named as an absolute one, or an address, which is allowed, in its one form.
 
     Raises:
         UsageError: the address holds a password or a question, or is of a kind that is not read.
@@ -99,7 +123,9 @@ def absolute(path: str) -> str:
     parts = [part for part in path.partition("://")[2].split("/") if part]
     if ".." in parts or "." in parts:
         raise UsageError(f"{path}: has . or .. in it, which storage takes for a name; write the address without")
-    return f"{protocol}://{'/'.join(parts)}"
+    address = f"{protocol}://{'/'.join(parts)}"
+    allow([address])
+    return address
 
 
 def scan(folder: str) -> Sequence[os.DirEntry[str] | Entry]:
@@ -115,10 +141,14 @@ def scan(folder: str) -> Sequence[os.DirEntry[str] | Entry]:
         listed = _file_system(folder).ls(_key(folder), detail=True)
     entries_there = {}
     for facts in listed:
-        name = str(facts["name"]).rstrip("/").rpartition("/")[2]
-        # an empty object named like the folder marks it; a key with an empty part has no place in a tree
-        if name and str(facts["name"]).strip("/") != _key(folder).strip("/") and name not in {".", ".."}:
-            entries_there[name] = Entry(name, f"{folder.rstrip('/')}/{name}", _status(facts))
+        key = str(facts.get("name", ""))
+        name = key.rstrip("/").rpartition("/")[2]
+        path = f"{folder.rstrip('/')}/{name}"
+        # an empty object named like the folder marks it; a key with an empty part has no place in a tree, and a folder
+        # in a folder in a folder without end is an endless listing
+        usable = name not in {"", ".", ".."} and "\0" not in name and len(path) <= _LONGEST_ADDRESS
+        if usable and key.strip("/") != _key(folder).strip("/"):
+            entries_there[name] = Entry(name, path, _status(facts))
     return list(entries_there.values())
 
 
@@ -234,7 +264,14 @@ def _status(facts: Mapping[str, Any]) -> Status:
         return Status(is_folder=True)
     moment = next((facts[key] for key in _TIMES if facts.get(key)), None)
     version = next((str(facts[key]) for key in _VERSIONS if facts.get(key)), "")
-    return Status(False, int(facts.get("size") or 0), _nanoseconds(moment), _number_of(version))
+    return Status(False, _bytes(facts.get("size")), _nanoseconds(moment), _number_of(version))
+
+
+def _bytes(size: Any) -> int:
+    try:
+        return min(max(int(size or 0), 0), _LARGEST)
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def _nanoseconds(moment: Any) -> int:
@@ -242,7 +279,7 @@ def _nanoseconds(moment: Any) -> int:
         if isinstance(moment, str):
             moment = datetime.fromisoformat(moment)
         seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)
-        return round(seconds * 1e6) * 1000
+        return min(max(round(seconds * 1e6) * 1000, -_LARGEST), _LARGEST)
     except (ValueError, TypeError, OverflowError):
         return 0
 
@@ -259,7 +296,9 @@ def _key(address: str) -> str:
 
 def _file_system(address: str) -> AbstractFileSystem:
     root = ROOT.match(address)
-    return _opened(root.group() if root else address)
+    if root is None or root.group() not in _ALLOWED:
+        raise ForeignAddressError(errno.EACCES, "is not read, since you have indexed nothing from there")
+    return _opened(root.group())
 
 
 @lru_cache(maxsize=64)
@@ -285,7 +324,7 @@ def _translated() -> Iterator[None]:
     """Turn whatever a driver raises into an OSError without credentials in it."""
     try:
         yield
-    except (MissingExtraError, UsageError):
+    except (MissingExtraError, UsageError, ForeignAddressError):
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(errno.ENOENT, "no such file or folder") from error

@@ -12,6 +12,7 @@ from PIL import Image
 
 from index_store.errors import PhotoError, UsageError
 from index_store.photos.decode import Decoder
+from index_store.photos.file_system import absolute
 from index_store.photos.thumbnails import Thumbnails
 from index_store.scratch import scratch_folder
 
@@ -40,12 +41,12 @@ def open_match(match: Match) -> Image.Image:
 
 
 def given_photo(photo: Given) -> str | bytes:
-    """Return a photo that a caller gives as `Question.like` takes it: the absolute path of a file, or its content."""
+    """Return a photo that a caller gives as `Question.like` takes it: the place of a file, or its content."""
     if isinstance(photo, bytes):
         return photo
     if isinstance(photo, Image.Image):
         return _content(photo)
-    return os.path.abspath(os.path.expanduser(os.fspath(photo)))
+    return absolute(os.path.expanduser(os.fspath(photo)))
 
 
 def given_pixels(photos: Iterable[Given], wanted: PhotoInput) -> list[Pixels]:

@@ -12,21 +12,23 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from index_store.compliance.decisions import HandDecisions
 from index_store.compliance.judging import TextJudge
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
-from index_store.encoders.encoder_models import RERANKER, find_model
+from index_store.encoders.encoder_models import RERANKER, find_model, towers_of
+from index_store.encoders.languages.reader import OtherLanguages
 from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
-from index_store.errors import PolicyError
+from index_store.errors import PolicyError, UsageError
+from index_store.machine import usable_cores
 from index_store.once import once
 from index_store.paths import cache_folder, named_store
 from index_store.queries.checking import MAX_K, checked, refuse_empty_folders
-from index_store.queries.matching import absent_roots, match_of
+from index_store.queries.matching import absent_roots, allow_own_addresses, match_of
 from index_store.queries.text_cache import TextCache
 from index_store.question import Filters, Question
 from index_store.records import BY_REFERENCE, Answer, Candidate, Match
@@ -47,8 +49,29 @@ DEFAULT_POOL = 100
 _WITHHELD_DIGITS = 2
 """Decimals of the score of a withheld photo that a threshold can reveal."""
 
+_MOST_TOGETHER = 20_000
+"""Candidates that are kept for several questions at once: 20,000 are 30 MB."""
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
 _PROBABLY_NOT = 5
 """How many photos below the threshold an answer has where there is none above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Aimed:
+    """A question that passed its checks: as it was asked, as it is searched, and what for; None where it is refused."""
+
+    asked: str
+    question: Question
+    warnings: tuple[str, ...]
+    aim: Aim | None
+
+    @property
+    def pool_size(self) -> int:
+        """How many candidates it begins with."""
+        return max(self.question.pool, self.question.k) + len(self.aim.left_out if self.aim is not None else ())
 
 
 class Searcher:
@@ -64,13 +87,16 @@ class Searcher:
         encoder: str | None = None,
         policy_file: Path | None = None,
         withhold: bool = True,
+        language: str | None = None,
     ) -> None:
         """Name the store, by default the user's own, and the encoder, by default the one that the store was built with.
 
         `policy_file` is the compliance policy, by default the one that ships; `withhold=False` shows everything.
+        `language` is that of the texts: `auto`, `en`, `other`, or a code such as `de`.
 
         Raises:
             PolicyError: the policy is broken, or it is mandatory and was to be switched off.
+            UsageError: `language` is none.
         """
         self._place = named_store(store)
         self._encoder = encoder
@@ -79,7 +105,8 @@ class Searcher:
         if self.policy.mandatory and not withhold:
             raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
         self._withhold = withhold
-        self._judge = TextJudge(self.policy)
+        self._languages = OtherLanguages(language)
+        self._judge = TextJudge(self.policy, self._languages)
         self._shipped_card = encoder_card()
         self._unpacked = 0, HandDecisions()
 
@@ -98,31 +125,72 @@ class Searcher:
             StoreError, EncoderError, WeightsError, PolicyError: something that is needed is missing or broken.
         """
         question = query if isinstance(query, Question) else Question(query, k=k, pool=pool, min_score=min_score)
-        asked, (question, warnings) = question.text, checked(question)
+        return self._answer(self._aimed(question))
+
+    def ask_all(self, questions: Sequence[Question]) -> list[Answer | UsageError]:
+        """Answer several questions, in less time than one after the other, and each as `ask` does.
+
+        What is wrong with one question is its own error; what concerns all is raised, as `ask` raises it.
+        """
+        aimed = list(self._threads.map(_or_error(self._aimed), questions))
+        pools = self._pools([each for each in aimed if isinstance(each, _Aimed) and each.aim is not None])
+
+        def answer(each: _Aimed | UsageError) -> Answer | UsageError:
+            return each if isinstance(each, UsageError) else self._answer(each, pools.get(id(each)))
+
+        return list(self._threads.map(_or_error(answer), aimed))
+
+    def _aimed(self, asked: Question) -> _Aimed:
+        """Return what is searched for; raises as `ask` does."""
         started = time.perf_counter()
+        question, warnings = checked(asked)
         aim = self._aim(question)
+        if aim is not None:
+            took = 1000 * (time.perf_counter() - started)
+            _LOG.info("question embedded by %s in %.0f ms", self.store.manifest.encoder, took)
+        return _Aimed(asked.text, question, warnings, aim)
+
+    def _answer(self, aimed: _Aimed, pool: list[Candidate] | None = None) -> Answer:
+        """Return the answer; `pool` are the nearest photos, where they are known."""
+        question, aim, started = aimed.question, aimed.aim, time.perf_counter()
         if aim is None:
-            return Answer(asked, notice=self.policy.notice, refused=True)
-        embedded = time.perf_counter()
+            return Answer(aimed.asked, notice=self.policy.notice, refused=True)
         least = aim.scorer.min_score if question.min_score is None else question.min_score
-        ranked, matches = self._found(aim, question, least)
-        _LOG.info("question embedded by %s in %.0f ms", self.store.manifest.encoder, 1000 * (embedded - started))
-        _LOG.info(
-            "%d candidates from %s, reranked by %s, in %.0f ms",
-            len(ranked), self.store.place, aim.scorer.version, 1000 * (time.perf_counter() - embedded),
-        )  # fmt: skip
+        ranked, matches = self._found(aim, question, least, pool)
+        took = 1000 * (time.perf_counter() - started)
+        place = self.store.place
+        _LOG.info("%d candidates from %s, reranked by %s, in %.0f ms", len(ranked), place, aim.scorer.version, took)
         nearest = () if matches else self._shown(ranked, _PROBABLY_NOT, question.filters)
         if not ranked:
             refuse_empty_folders(question.filters, self.store)
         return Answer(
-            asked,
+            aimed.asked,
             tuple(matches),
             reason="" if matches else _nothing_found(nearest, least, self.store.place, question.filters),
             notice=self.policy.notice if any(match.withheld for match in matches) else None,
             calibrated=False if question.like else self.calibrated,
-            warnings=(*warnings, *self._encoder_note, *self._upgrade_note, *absent_roots(matches, self.store)),
+            warnings=(*aimed.warnings, *self._encoder_note, *self._upgrade_note, *absent_roots(matches, self.store)),
             nearest=nearest,
         )
+
+    def _pools(self, aimed: Sequence[_Aimed]) -> dict[int, list[Candidate]]:
+        """Return the nearest photos of several questions, searched together, by the id of each."""
+        found: dict[int, list[Candidate]] = {}
+        for filters in {each.question.filters for each in aimed}:
+            some = [each for each in aimed if each.question.filters == filters]
+            sizes = [each.pool_size for each in some]
+            if max(sizes) * len(some) > _MOST_TOGETHER:
+                continue
+            import numpy as np
+
+            vectors = np.stack([each.aim.vector for each in some if each.aim is not None])
+            pools = self.store.nearest_to_each(vectors, max(sizes), filters)
+            found |= {id(each): pool[:size] for each, pool, size in zip(some, pools, sizes, strict=True)}
+        return found
+
+    @once
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(usable_cores(), thread_name_prefix="questions")
 
     def duplicates(
         self,
@@ -152,12 +220,12 @@ class Searcher:
 
     def _aim(self, question: Question) -> Aim | None:
         """Return what is searched for, None where the policy refuses a text or withholds a given photo."""
-        text = self._judged_embedding(question.text) if question.text else None
+        text = self._judged_embedding(question.text, question.language) if question.text else None
         if question.text and text is None:
             return None
         away: list[Embedding] = []
         for other in question.away:
-            vector = self._judged_embedding(other)
+            vector = self._judged_embedding(other, question.language)
             if vector is None:
                 return None
             away.append(vector)
@@ -180,15 +248,29 @@ class Searcher:
         """
         from index_store.queries.combining import combined  # late: numpy
 
+        texts = [question.text, *question.away]
+        others = [self._languages.read(each, question.language) for each in texts]
         if self.store.manifest.encoder != self._shipped_card.name:
-            text, *away = self._shipped_tower.encode_texts([question.text, *question.away])
-        return self._judge.refuses(combined(text, [], away))
+            by_shipped = self._shipped_tower.encode_texts
+            text, *away = (
+                self._languages.encode(each) if other else by_shipped([each])[0]
+                for each, other in zip(texts, others, strict=True)
+            )
+        return self._judge.refuses(combined(text, [], away), other=any(others))
 
-    def _found(self, aim: Aim, question: Question, least: float) -> tuple[list[tuple[float, Candidate]], list[Match]]:
-        """Return the ranked pool and the matches: the pool grows where withheld photos have used up its places."""
+    def _found(
+        self, aim: Aim, question: Question, least: float, first: list[Candidate] | None
+    ) -> tuple[list[tuple[float, Candidate]], list[Match]]:
+        """Return the ranked pool and the matches: the pool grows where withheld photos have used up its places.
+
+        `first` is the pool to begin with, where it is known.
+        """
         pool = max(question.pool, question.k)
         while True:
-            candidates = self.store.nearest(aim.vector, pool + len(aim.left_out), question.filters)
+            candidates = first
+            if candidates is None:
+                candidates = self.store.nearest(aim.vector, pool + len(aim.left_out), question.filters)
+            first = None
             there = [candidate for candidate in candidates if candidate.key not in aim.left_out]
             ranked = rank(aim.vector, there, aim.scorer)
             matches = self._best(ranked, question, least)
@@ -219,26 +301,45 @@ class Searcher:
                 break
         return tuple(replace(match, rank=rank) for rank, match in enumerate(shown[:count], start=1))
 
-    def _judged_embedding(self, text: str) -> Embedding | None:
+    def _judged_embedding(self, text: str, language: str | None) -> Embedding | None:
         """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept."""
         shipped = self._shipped_card
         fresh = "_shipped_tower" not in self.__dict__  # to open a tower costs what the cache saves, to run it less
-        known = self._cache.get(shipped.name, text, shipped.dimension) if fresh else None
+        known = self._cache.get(shipped.towers, text, shipped.dimension) if fresh else None
 
         def by_shipped(wanted: str) -> Embedding:
             return known if known is not None and wanted == text else self._shipped_tower.encode_texts([wanted])[0]
 
         made = None
         if self._withhold:
-            judgement = self._judge.judge(text, by_shipped)
+            judgement = self._judge.judge(text, by_shipped, self._in_other_language, language)
             if judgement.withheld:
                 return None
-            made = judgement.embedding
+            made, other = judgement.embedding, judgement.other
+        elif other := self._languages.read(text, language):
+            made = self._in_other_language(text)
         elif self._card.name == shipped.name:
             made = by_shipped(text)
+        if other:
+            return self._kept(text, made)
+        _LOG.info("text read by %s", self.store.manifest.encoder)
         if made is not None and known is None and fresh:
-            self._cache.put(shipped.name, text, made)
+            self._cache.put(shipped.towers, text, made)
         return made if made is not None and self.store.manifest.encoder == shipped.name else self._embed(text)
+
+    def _in_other_language(self, text: str) -> Embedding:
+        """Return the embedding of a text that is not English by the multilingual tower, from the cache if known."""
+        known = self._cache.get(self._languages.name, text, self._shipped_card.dimension)
+        return self._languages.encode(text) if known is None else known
+
+    def _kept(self, text: str, made: Embedding | None) -> Embedding:
+        """Remember the embedding that the multilingual tower made; return it, or the one by the store's own encoder."""
+        if made is None or self.store.manifest.encoder != self._shipped_card.name:
+            _LOG.info("text read by %s", self.store.manifest.encoder)
+            return self._embed(text)
+        _LOG.info("text read by %s", self._languages.name)
+        self._cache.put(self._languages.name, text, made)
+        return made
 
     @once
     def store(self) -> ImageStore:
@@ -271,11 +372,11 @@ class Searcher:
         """Return the embedding of a text by the store's encoder, from the cache where it is known."""
         manifest = self.store.manifest
         fresh = "encoder" not in self.__dict__
-        known = self._cache.get(manifest.encoder, text, manifest.dimension) if fresh else None
+        known = self._cache.get(self._store_card.towers, text, manifest.dimension) if fresh else None
         if known is None:
             known = self.encoder.encode_texts([text])[0]
             if fresh:
-                self._cache.put(manifest.encoder, text, known)
+                self._cache.put(self._store_card.towers, text, known)
         return known
 
     @once
@@ -300,7 +401,7 @@ class Searcher:
     @once
     def reranker(self) -> Scorer:
         """The model that scores a pair in [0, 1]: the encoder's regressor, or the cosine where it has none."""
-        return scorer_of(self.store, self._reranker_folder)
+        return scorer_of(self.store, self._encoder)
 
     @property
     def calibrated(self) -> bool | str:
@@ -320,7 +421,10 @@ class Searcher:
         if photo is None or vector is None:
             return None
         withheld = self._withhold and self._showing.withholds(photo, vector, self._standing_decisions())
-        return None if withheld else photo
+        if withheld:
+            return None
+        allow_own_addresses(self.store, photo.paths)
+        return photo
 
     def reopen(self) -> None:
         """Close the store, so that the next query opens it as it is then: Chroma does not see what others write."""
@@ -347,6 +451,7 @@ class Searcher:
                 continue
             withheld = self._withhold and self._showing.withholds(photo, candidate.embedding, decisions)
             matches.append(match_of(len(matches) + 1, score, candidate, None if withheld else photo, filters))
+        allow_own_addresses(self.store, [path for match in matches for path in match.paths])
         return matches
 
     def _standing_decisions(self) -> HandDecisions:
@@ -369,8 +474,22 @@ class Searcher:
         return self._card if self._card.name == name else stored_card(name)
 
 
-def scorer_of(store: ImageStore, folder: Path | None) -> Scorer:
-    """Return the reranker in `folder`; without one, scores by reference to the store's photos, or the bare cosine.
+def _or_error(work: Callable[[_Given], _Made]) -> Callable[[_Given], _Made | UsageError]:
+    """Return the same work, which returns a mistake in a question in place of raising it."""
+
+    def tried(given: _Given) -> _Made | UsageError:
+        try:
+            return work(given)
+        except UsageError as error:
+            return error
+
+    return tried
+
+
+def scorer_of(store: ImageStore, named: str | None) -> Scorer:
+    """Return the reranker of the store's encoder, which the user may have `named`.
+
+    Without one, scores are by reference to the store's photos, or the bare cosine where it has few.
 
     Raises:
         WeightsError: the reranker is damaged, or belongs to another encoder.
@@ -378,9 +497,11 @@ def scorer_of(store: ImageStore, folder: Path | None) -> Scorer:
     from index_store.reranker.by_reference import LEAST_SAMPLE, SAMPLE, ReferenceScorer
     from index_store.reranker.cosine import load_scorer
 
+    name = store.manifest.encoder
+    folder = find_model(RERANKER, name, named)
     if folder is None and len(sample := store.sample(SAMPLE)) >= LEAST_SAMPLE:
         return ReferenceScorer(sample, store.count())
-    return load_scorer(store.manifest.encoder, folder)
+    return load_scorer(towers_of(name, named), folder)
 
 
 def search(
@@ -391,13 +512,14 @@ def search(
     pool: int = DEFAULT_POOL,
     min_score: float | None = None,
     encoder: str | None = None,
+    language: str | None = None,
 ) -> Answer:
     """Search a store by a description; the same as `imgsearch query`. For many queries keep a `Library`.
 
     >>> len(search("a cat", store="photos.store", k=1, min_score=0))
     1
     """
-    return Searcher(store, encoder=encoder).ask(query, k=k, pool=pool, min_score=min_score)
+    return Searcher(store, encoder=encoder, language=language).ask(query, k=k, pool=pool, min_score=min_score)
 
 
 def rank(

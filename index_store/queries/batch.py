@@ -5,9 +5,8 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from queue import Queue
+from queue import Empty, Queue
 from threading import Thread
 from typing import Any, BinaryIO, NoReturn
 
@@ -16,8 +15,8 @@ from index_store.queries.ask import Searcher
 from index_store.question import Question
 from index_store.records import Answer
 
-_AT_ONCE = 4
-"""Queries that are answered at the same time: more brought little on two cores."""
+_AT_ONCE = 64
+"""Queries that are answered together, where so many lines have come."""
 
 MAX_LINE_BYTES = 1 << 17
 """The longest line: as much as Linux passes to a program as one argument."""
@@ -33,6 +32,11 @@ class BatchError:
 
     line: int
     error: str
+
+
+_Line = tuple[int, Question | UsageError]
+_Read = _Line | BaseException | None
+"""A line that was read, why no more can be, or None at the end."""
 
 
 def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -61,37 +65,54 @@ def answer_lines(
 ) -> Iterator[Answer | BatchError]:
     """Yield an answer or an error for each line as it comes; blank lines are passed over.
 
-    A line is a text, or a JSON object with `query` and perhaps `k`, `pool` and `min_score`; all else, filters among it,
-    is as in `defaults`. Models are loaded once.
+    A line is a text, or a JSON object with `query` and perhaps `k`, `pool`, `min_score` and `language`; all else,
+    filters among it, is as in `defaults`. Models are loaded once.
     Only a line's own mistakes become errors; what concerns all queries, such as a missing store, is raised.
     """
-    waiting: Queue[Future[Answer | BatchError] | None] = Queue(2 * _AT_ONCE)
+    waiting: Queue[_Read] = Queue(_AT_ONCE)
 
-    def answer(number: int, line: str | bytes) -> Answer | BatchError:
-        try:
-            return searcher.ask(_read_request(line, defaults or Question()))
-        except UsageError as error:
-            return BatchError(number, str(error))
-
-    def read(pool: ThreadPoolExecutor) -> None:
+    def read() -> None:
         # in a thread of its own, so that an answer goes out while the next line is still waited for
         try:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    waiting.put(pool.submit(answer, number, line))
+                    waiting.put((number, _question_of(line, defaults or Question())))
             waiting.put(None)
         except BaseException as error:  # raised where the answers are read
-            failed: Future[Answer | BatchError] = Future()
-            failed.set_exception(error)
-            waiting.put(failed)
+            waiting.put(error)
 
-    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="queries")
+    Thread(target=read, daemon=True).start()
+    while True:
+        block, end = _next_block(waiting)
+        answers = searcher.ask_all([each for _, each in block if isinstance(each, Question)]) if block else []
+        for number, asked in block:
+            answer = answers.pop(0) if isinstance(asked, Question) else asked
+            yield BatchError(number, str(answer)) if isinstance(answer, UsageError) else answer
+        if isinstance(end, BaseException):
+            raise end
+        if end is None:
+            return
+
+
+def _next_block(waiting: Queue[_Read]) -> tuple[list[_Line], BaseException | bool | None]:
+    """Wait for a line, and take those that have come meanwhile; and what ends them, True where nothing does."""
+    block: list[_Line] = []
+    while len(block) < _AT_ONCE:
+        try:
+            read = waiting.get(block=not block)
+        except Empty:
+            break
+        if not isinstance(read, tuple):
+            return block, read
+        block.append(read)
+    return block, True
+
+
+def _question_of(line: str | bytes, defaults: Question) -> Question | UsageError:
     try:
-        Thread(target=read, args=(pool,), daemon=True).start()
-        while (future := waiting.get()) is not None:
-            yield future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        return _read_request(line, defaults)
+    except UsageError as error:
+        return error
 
 
 def _read_request(line: str | bytes, defaults: Question) -> Question:
@@ -99,7 +120,7 @@ def _read_request(line: str | bytes, defaults: Question) -> Question:
     if not text.startswith("{"):
         return replace(defaults, text=text)
     fields = _read_object(text)
-    known = ("query", "k", "pool", "min_score")
+    known = ("query", "k", "pool", "min_score", "language")
     unknown = sorted(set(fields) - set(known))
     if unknown:
         raise UsageError(f"has unknown keys: {_cut(', '.join(unknown))} (known: {', '.join(known)})")
@@ -113,6 +134,7 @@ def _read_request(line: str | bytes, defaults: Question) -> Question:
         k=_whole_number(fields, "k", defaults.k),
         pool=_whole_number(fields, "pool", defaults.pool),
         min_score=_number(fields, "min_score") if "min_score" in fields else defaults.min_score,
+        language=_language(fields, defaults.language),
     )
 
 
@@ -143,6 +165,13 @@ def _read_object(text: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _language(fields: dict[str, Any], default: str | None) -> str | None:
+    language = fields.get("language", default)
+    if language is not None and not isinstance(language, str):
+        raise UsageError(f"language is {_shown(language)}, which is no text")
+    return language
 
 
 def _whole_number(fields: dict[str, Any], name: str, default: int) -> int:

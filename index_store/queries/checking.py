@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from index_store.compliance.judging import CUT
 from index_store.compliance.normalising import normalise
+from index_store.encoders.languages.wheel import is_installed
 from index_store.errors import UsageError
 from index_store.paths import lies_below
 from index_store.question import Filters, Question
@@ -85,8 +86,11 @@ def _doubts(text: str) -> tuple[str, ...]:
     """Return warnings about a text that the encoder may not understand."""
     letters = [letter for letter in text if letter.isalpha()]
     foreign = sum(not unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
-    if foreign * 2 > len(letters):
-        return ("the encoder has learned English; a query in another language may find anything",)
+    if foreign * 2 > len(letters) and not is_installed():
+        return (
+            "the encoder has learned English; a query in another language may find anything "
+            "(pip install 'imgsearch-cli[languages]' adds some)",
+        )
     if _WORDS_IN_PICTURE.search(text):
         return ("words that are written in a picture are not read; describe what else is to be seen",)
     return ()

@@ -29,14 +29,16 @@ class LiveSearcher:
         store: str | os.PathLike[str] | None = None,
         encoder: str | None = None,
         policy_file: Path | None = None,
+        language: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Name store, encoder and policy as for `Searcher`; `clock` counts seconds.
+        """Name store, encoder, policy and language as for `Searcher`; `clock` counts seconds.
 
         Raises:
             PolicyError, EncoderError: what is named cannot be used.
         """
         self._named = store, encoder, policy_file
+        self._language = language
         self._place = named_store(store)
         self._clock = clock
         self._idle = Condition()
@@ -94,7 +96,7 @@ class LiveSearcher:
 
     def _made(self) -> Searcher:
         store, encoder, policy_file = self._named
-        return Searcher(store, encoder=encoder, policy_file=policy_file)
+        return Searcher(store, encoder=encoder, policy_file=policy_file, language=self._language)
 
     def _store_state(self) -> object:
         from index_store.store.database import state_of  # late: `--help` of a command loads nothing of the store

@@ -47,6 +47,14 @@ def may_be_there(path: str) -> bool:
         return True
 
 
+def allow_own_addresses(store: ImageStore, paths: Iterable[str]) -> None:
+    """Let pictures at addresses be read where this user indexed them; what else a store names is not."""
+    if any(map(is_address, paths)):
+        from index_store.photos.file_system import allow_own  # late: few photos lie at addresses
+
+        allow_own(store.roots())
+
+
 def absent_roots(matches: Iterable[Match], store: ImageStore) -> tuple[str, ...]:
     """Return a line for each indexed root that is not there and holds photos that were found."""
     missing = [match.image_id for match in matches if match.missing and match.image_id is not None]

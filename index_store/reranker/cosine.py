@@ -50,7 +50,7 @@ class CosineScorer:
         return scores
 
 
-def load_scorer(encoder_name: str, folder: Path | None) -> Scorer:
+def load_scorer(towers: str, folder: Path | None) -> Scorer:
     """Return the reranker in `folder`, or the cosine where no reranker belongs to the encoder.
 
     Raises:
@@ -60,4 +60,4 @@ def load_scorer(encoder_name: str, folder: Path | None) -> Scorer:
         return CosineScorer()
     from index_store.reranker.reranking import load_reranker
 
-    return load_reranker(encoder_name, folder)
+    return load_reranker(towers, folder)

@@ -1,6 +1,6 @@
 """Score candidates for a query, from 0 to 1, with the weights that training left; numpy only.
 
->>> reranker = load_reranker(encoder.name)
+>>> reranker = load_reranker(encoder_card().towers)
 >>> scores = reranker.score(query_embedding, photo_embeddings)
 """
 
@@ -104,17 +104,17 @@ class Reranker:
                 )
 
 
-def load_reranker(encoder_name: str, folder: Path | None = None) -> Reranker:
-    """Open the reranker in `folder`, by default the one that ships, for embeddings of `encoder_name`.
+def load_reranker(towers: str, folder: Path | None = None) -> Reranker:
+    """Open the reranker in `folder`, by default the one that ships, for the encoder with these `towers`.
 
     Raises:
         WeightsError: its files are missing or damaged, or it was trained on another encoder's embeddings.
     """
     reranker = read_reranker(folder or _SHIPPED)
-    if reranker.encoder != encoder_name:
+    if reranker.encoder != towers:
         raise WeightsError(
-            f"{folder or _SHIPPED}: the reranker was trained on the encoder {reranker.encoder}, not on {encoder_name}; "
-            f"train one with `imgsearch train reranker DATA --encoder {encoder_name} --output DIR`"
+            f"{folder or _SHIPPED}: the reranker was trained on the encoder {reranker.encoder}, not on {towers}; "
+            f"train one with `imgsearch train reranker DATA --encoder ENCODER --output DIR`"
         )
     return reranker
 

@@ -6,7 +6,7 @@ All functions raise ValueError, which `client.translated` turns into a StoreErro
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,14 @@ AnsweredRow = tuple[str, Mapping[str, Any]]
 Answered = Mapping[str, Any]
 
 
-def rows_in(answer: Answered) -> list[AnsweredRow]:
-    """Return id and metadata of each row; a row of another program may have none.
+def rows_in(answer: Answered, fields: Sequence[str] = ("metadatas",)) -> list[AnsweredRow]:
+    """Return id and metadata of each row; a row of another program may have none, and none has what was not asked for.
 
     Raises:
         ValueError: the answer has another shape.
     """
-    rows = list(zip(answer["ids"], answer["metadatas"] or [], strict=True))
+    found = answer["metadatas"] or [] if fields else [None] * len(answer["ids"])
+    rows = list(zip(answer["ids"], found, strict=True))
     if not all(isinstance(row_id, str) and (row is None or isinstance(row, Mapping)) for row_id, row in rows):
         raise ValueError("rows without ids or facts")
     return [(row_id, row or {}) for row_id, row in rows]

@@ -12,6 +12,7 @@ import numpy as np
 
 from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
 from index_store.paths import is_address, is_there, lies_below
+from index_store.photos.file_system import allow_own
 from index_store.photos.hashing import hash_file
 from index_store.records import PhotoFile, StoredPhoto
 from index_store.store.database import DAMAGED_ADVICE, compact, integrity_problems
@@ -58,7 +59,9 @@ def check_store(store: ImageStore, threshold: float, *, deep: bool = False) -> l
     if findings:
         return findings  # all else reads the rows
     photos = sorted(store.photos(), key=lambda photo: photo.image_id)
-    roots = [root.path for root in store.roots()]
+    known = store.roots()
+    allow_own(known)
+    roots = [root.path for root in known]
     absent = Counter[str]()
     for photo in photos:
         findings += _check_files(photo, roots, absent, deep=deep)
@@ -93,7 +96,7 @@ def _queries(store: ImageStore, photos: Sequence[StoredPhoto]) -> np.ndarray[Any
 
 
 def _recall_problem(store: ImageStore, truth: TrueNeighbours) -> list[Finding]:
-    recall = truth.found_by(store.nearest)
+    recall = truth.found_by(store.nearest_by_graph)
     if recall >= LEAST_RECALL:
         return []
     found = f"the search finds {100 * recall:.0f} of 100 of the photos that are nearest, by a sample of {SAMPLE}"
@@ -211,6 +214,6 @@ def _vector_problem(embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 def _finds_itself(store: ImageStore, embedding: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
-    nearest = store.nearest(embedding, 1)
+    nearest = store.nearest_by_graph(embedding, 1)
     # another photo of the same picture may come first: what counts is that something lies there
     return bool(nearest) and nearest[0].similarity > 1.0 - NORM_TOLERANCE

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from urllib.parse import quote
 
 from index_store.errors import StoreError, os_reason
+from index_store.user_text import open_without_waiting
 
 DATABASE_FILE = "chroma.sqlite3"
 
@@ -25,22 +26,31 @@ _TABLES = {
 _NEWEST_MIGRATIONS = {"sysdb": 10, "metadb": 6, "embeddings_queue": 2}
 """What Chroma 1.5 has done to a database; a newer one does more, and an older program cannot read that."""
 
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+
 
 @contextmanager
 def reading(place: str) -> Iterator[sqlite3.Connection]:
     """Open a store's database for reading; sqlite3.Error where that is not possible."""
     path = os.path.join(os.path.abspath(place), DATABASE_FILE)
+    if _would_delete(path):
+        raise sqlite3.DatabaseError("its journal names a file to be deleted")
     with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=10)) as connection:
         yield connection
 
 
 def refuse_damaged(place: str) -> None:
     """Raise StoreError where a folder's database is empty, damaged, of something else, or of a newer Chroma."""
-    path = os.path.join(place, DATABASE_FILE)
+    path = os.path.realpath(os.path.join(place, DATABASE_FILE))  # SQLite follows a link, and so do its other files
     for ending in ("-journal", "-wal", "-shm"):
         # SQLite opens these by itself, and would wait for ever for who writes into a pipe
         if os.path.lexists(path + ending) and not stat.S_ISREG(os.lstat(path + ending).st_mode):
             raise StoreError(f"{path}{ending}: is no plain file, and SQLite's must be one; remove it")
+    if _would_delete(path):
+        raise StoreError(
+            f"{path}-journal: names a file that SQLite would delete, which no store's journal does; use another store, "
+            "or remove this journal"
+        )
     try:
         if os.path.getsize(path) == 0 and not os.path.exists(f"{path}-journal"):
             raise StoreError(f"{place}: its database is empty; {DAMAGED_ADVICE}")
@@ -59,6 +69,20 @@ def refuse_damaged(place: str) -> None:
         missing = ", ".join(sorted(_TABLES - tables))
         raise StoreError(f"{place}: its database lacks {missing}; {DAMAGED_ADVICE}")
     _refuse_newer(place, newest)
+
+
+def _would_delete(path: str) -> bool:
+    """Whether the journal of a database has a super-journal, the list of journals of one commit to several databases.
+
+    SQLite deletes that file when it rolls back, whatever it holds: a foreign journal can name any file of the user.
+    https://sqlite.org/fileformat2.html, section 3 ("The Rollback Journal"); such a journal ends with the magic number.
+    """
+    try:
+        with open(os.path.realpath(path) + "-journal", "rb", opener=open_without_waiting) as journal:
+            journal.seek(-len(_JOURNAL_MAGIC), os.SEEK_END)
+            return journal.read() == _JOURNAL_MAGIC
+    except OSError:  # none is there, or it is too short
+        return False
 
 
 def _refuse_newer(place: str, newest: dict[str, object]) -> None:

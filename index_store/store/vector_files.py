@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS_FILE = "index_metadata.pickle"
-FILES = ("header.bin", "data_level0.bin", "link_lists.bin", "length.bin", LABELS_FILE)
+ROWS_FILE, LABELS_FILE = "data_level0.bin", "index_metadata.pickle"
+FILES = ("header.bin", ROWS_FILE, "link_lists.bin", "length.bin", LABELS_FILE)
 
 UNIT_TOLERANCE = 1e-3
 """How far a vector's length may be from 1 and still be taken for one that this program wrote."""
@@ -112,6 +112,19 @@ def read_vectors(folder: str, dimension: int, max_neighbors: int) -> dict[str, N
         if vector is not None and is_unit(vector):
             found[name] = np.array(vector)
     return found
+
+
+def row_kind(folder: str, dimension: int) -> tuple[np.dtype[Any], int]:
+    """Return how a row lies in the file of rows, and how many there are, with deleted ones.
+
+    Raises:
+        OSError, ValueError: the header cannot be read, or holds numbers that do not fit each other.
+    """
+    try:
+        header = _read_header(os.path.join(folder, "header.bin"), dimension)
+    except _BrokenError as error:
+        raise ValueError(str(error)) from error
+    return _row_kind(header.lower_links, dimension), header.rows
 
 
 def is_unit(vector: NDArray[np.float32]) -> bool:
@@ -201,8 +214,8 @@ def _read_labels(path: str) -> dict[str, int]:
     return labels
 
 
-def _row_array(path: str, rows: int, lower_links: int, dimension: int) -> NDArray[Any]:
-    kind = np.dtype(
+def _row_kind(lower_links: int, dimension: int) -> np.dtype[Any]:
+    return np.dtype(
         [
             ("count", "<u2"),
             ("flags", "u1"),
@@ -212,6 +225,10 @@ def _row_array(path: str, rows: int, lower_links: int, dimension: int) -> NDArra
             ("label", "<u8"),
         ]
     )
+
+
+def _row_array(path: str, rows: int, lower_links: int, dimension: int) -> NDArray[Any]:
+    kind = _row_kind(lower_links, dimension)
     if not rows:
         return np.empty(0, dtype=kind)
     return np.memmap(path, dtype=kind, mode="r", shape=(rows,))

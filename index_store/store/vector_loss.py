@@ -21,13 +21,11 @@ from pathlib import Path
 from index_store.errors import StoreError
 from index_store.paths import cache_folder
 from index_store.store.database import reading
+from index_store.store.row_names import WORTH_NOTING, note_names
 from index_store.store.vector_files import FILES, LABELS_FILE, check_folder
 
 _TRIES = 20
 _PAUSE_SECONDS = 0.1
-
-_WORTH_NOTING = 20_000
-"""Fewer rows are checked in a few hundredths of a second."""
 
 _SEGMENTS = """
 SELECT c.id, c.name, COALESCE(c.dimension, 0), v.id, m.id, COALESCE(s.seq_id, 0),
@@ -104,20 +102,27 @@ def _check(place: str) -> tuple[list[Loss], list[object]]:
         raise StoreError(f"{place}: its database cannot be read: {' '.join(str(error).split())}") from error
     seals = _Seals(place)
     found = [_loss(segment, count, seals) for segment, count in zip(segments, logged, strict=True)]
-    return [loss for loss in found if loss], [segments, [_marks(segment.folder) for segment in segments]]
+    return [loss for loss in found if loss], [segments, [marks_of(segment.folder) for segment in segments]]
 
 
 def segments_of(database: sqlite3.Connection, place: str) -> list[Segment]:
     """Return the vectors of all collections of a store."""
     return [
         Segment(
-            str(collection), str(name), int(dimension), _folder(place, str(vectors)), str(rows_of), int(seq), int(rows)
+            str(collection),
+            str(name),
+            int(dimension),
+            folder_of(place, str(vectors)),
+            str(rows_of),
+            int(seq),
+            int(rows),
         )
         for collection, name, dimension, vectors, rows_of, seq, rows in database.execute(_SEGMENTS)
     ]
 
 
-def _folder(place: str, segment: str) -> str:
+def folder_of(place: str, segment: str) -> str:
+    """Return the folder of a segment; ValueError where its name leads out of the store."""
     if not segment.replace("-", "").isalnum():
         raise ValueError("a collection names a folder outside the store")
     return os.path.join(place, segment)
@@ -136,7 +141,7 @@ def logged_ids(database: sqlite3.Connection, segment: Segment) -> set[str]:
 
 def _loss(segment: Segment, logged: int, seals: _Seals) -> Loss | None:
     """Return what a collection lost: files that do not fit, or fewer vectors than the database has rows."""
-    marks = _marks(segment.folder)
+    marks = marks_of(segment.folder)
     if marks[FILES.index(LABELS_FILE)] is None:
         # Chroma does not read files without labels: they are new, and all that there is is in the log
         lost = segment.rows - logged
@@ -147,13 +152,15 @@ def _loss(segment: Segment, logged: int, seals: _Seals) -> Loss | None:
         if found.problem is not None:
             return Loss(segment, max(segment.rows - logged, 1), found.problem)
         held = len(found.labels)
-        if held >= _WORTH_NOTING:
+        if held >= WORTH_NOTING:
+            with suppress(OSError, ValueError):  # of ids that are none of photos
+                note_names(segment.folder, marks, found.labels, segment.dimension)
             seals.add(segment, marks, held)
     lost = segment.rows - held - logged
     return Loss(segment, lost, "there are fewer vectors than rows") if lost > 0 else None
 
 
-def _marks(folder: str) -> list[list[int] | None]:
+def marks_of(folder: str) -> list[list[int] | None]:
     """Return what changes with the files of a folder; the time of the inode's change cannot be set by a user."""
     return [_mark(os.path.join(folder, name)) for name in FILES]
 

@@ -16,11 +16,6 @@ import httpx
 SECONDS = 60.0
 
 
-def obey_ctrl_c() -> None:
-    """Undo what a shell does to what it starts in the background: such processes ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Served(httpx.Client):
     """A client of a page that is served: `link` is what the program wrote, `process` what serves it."""
 
@@ -43,7 +38,6 @@ def serving(store: Path, *arguments: str, cwd: Path | None = None) -> Iterator[S
     process = subprocess.Popen(
         [program, "-vv", "serve", "--port", "0", "--store", str(store), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean, cwd=cwd,
-        preexec_fn=obey_ctrl_c,  # noqa: PLW1509  (it takes no lock)
     )  # fmt: skip
     try:
         assert process.stdout is not None

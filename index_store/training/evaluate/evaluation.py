@@ -165,11 +165,11 @@ def open_reranker(model: Path | None, encoder: str | None) -> Reranker:
             raise WeightsError(
                 f"no reranker belongs to the encoder {name}: train one with `{advice}`, or name a --model"
             )
-        return load_reranker(name, folder)
+        return load_reranker(card.towers, folder)
     reranker = read_reranker(model)
-    if reranker.encoder != name:
+    if reranker.encoder != card.towers:
         raise WeightsError(
-            f"{model}: was trained on the encoder {reranker.encoder}, not on {name}; name it by --encoder"
+            f"{model}: was trained on the encoder {reranker.encoder}, not on {card.towers}; name it by --encoder"
         )
     return reranker
 

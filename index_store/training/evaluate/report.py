@@ -22,7 +22,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from index_store.training.data.explore import Exploration
     from index_store.training.reranker.train import TrainingReport
-    from index_store.training.study.study import Study
+    from index_store.training.study.rows import Study
 
 STUDY_BEGIN = "<!-- study begin: written by `imgsearch study`, do not edit -->"
 STUDY_END = "<!-- study end -->"
@@ -103,13 +103,12 @@ def write_training_report(folder: Path, report: TrainingReport) -> Path:
 
 def write_study(folder: Path, study: Study, docs: Path | None = None) -> Path:
     """Write `study.html`, `study.json` and `study.md`, and the table into the page `docs`; return the page's path."""
-    header = ("row", "RMSE", "constant", "RMSE / constant", "tau-c experts", "ECE", "pairs held out")
     parts = [
         f"<p>Encoder {html.escape(study.encoder)}; mean ± spread over {len(study.seeds)} splits by photo, 7:3.</p>"
     ]
     for block in study.blocks():
-        rows = [(row.name, *row.cells()) for row in study.rows_of(block)]
-        parts += [_heading(block), _table(header, rows)]
+        rows = [(name, *cells) for name, cells in block.measured()]
+        parts += [_heading(block.title), _table(("row", *block.columns), rows), _list(block.not_run())]
     content = {
         "encoder": study.encoder,
         "seeds": list(study.seeds),
@@ -128,23 +127,31 @@ def study_markdown(study: Study) -> str:
     """Return the study's rows as Markdown tables."""
     lines = [f"Encoder `{study.encoder}`; mean ± standard deviation over {len(study.seeds)} splits, 7:3.", ""]
     for block in study.blocks():
-        lines += [
-            f"### {block}",
-            "",
-            "| | RMSE | constant | ratio | tau-c | ECE | pairs |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        lines += [f"| {row.name} | {' | '.join(row.cells())} |" for row in study.rows_of(block)]
-        lines.append("")
+        lines += [f"### {block.title}", ""]
+        if block.measured():
+            lines += [f"| | {' | '.join(block.columns)} |", f"|{'---|' * (1 + len(block.columns))}"]
+            lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in block.measured()] + [""]
+        lines += [f"- {line}" for line in block.not_run()]
+        lines += [""] if block.not_run() else []
     return "\n".join(lines).replace(str(Path.home()), "~")
+
+
+def require_marks(path: Path) -> None:
+    """Raise `DataError` where a page lacks the marks between which the study writes: asked before hours of work."""
+    _between_marks(path, path.read_text(encoding="utf-8"))
 
 
 def _write_between_marks(path: Path, text: str) -> None:
     content = path.read_text(encoding="utf-8")
+    begin, end = _between_marks(path, content)
+    path.write_text(f"{content[:begin]}\n\n{text}\n{content[end:]}", encoding="utf-8")
+
+
+def _between_marks(path: Path, content: str) -> tuple[int, int]:
     begin, end = content.find(STUDY_BEGIN), content.find(STUDY_END)
     if begin < 0 or end < begin:
         raise DataError(f"{path}: lacks the lines {STUDY_BEGIN!r} and {STUDY_END!r} between which the table is written")
-    path.write_text(f"{content[: begin + len(STUDY_BEGIN)]}\n\n{text}\n{content[end:]}", encoding="utf-8")
+    return begin + len(STUDY_BEGIN), end
 
 
 def _write(folder: Path, name: str, title: str, parts: Sequence[str], content: Mapping[str, object]) -> Path:

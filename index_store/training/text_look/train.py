@@ -112,7 +112,7 @@ def train_text_look(
     look = _fitted(rows, truth, left_out, [text.part == EXAMPLES.name for text in texts], config)
     output.mkdir(parents=True, exist_ok=True)
     save_text_look(look, output)
-    encoder = encoder_card().name
+    encoder = encoder_card().towers
     version = f"texts-{zlib.crc32((output / ARRAYS_FILE).read_bytes()):08x}"
     card: dict[str, object] = {"version": version, "encoder": encoder, "training": asdict(config)}
     (output / CARD_FILE).write_text(json.dumps(card), encoding="utf-8")

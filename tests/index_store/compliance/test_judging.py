@@ -111,10 +111,10 @@ def test_the_look_of_another_encoder_and_damaged_ones_are_refused(tmp_path):
     shutil.copytree(SHIPPED_WEIGHTS, folder)
     (folder / "texts.npz").write_bytes(b"PK\x03\x04broken")
     with pytest.raises(WeightsError, match="damaged; install imgsearch-cli again"):
-        load_text_look(encoder_card().name, folder)
+        load_text_look(encoder_card().towers, folder)
     (folder / "card.json").unlink()
     with pytest.raises(WeightsError, match="missing; install imgsearch-cli again"):
-        load_text_look(encoder_card().name, folder)
+        load_text_look(encoder_card().towers, folder)
 
 
 def test_the_shipped_look_is_small_and_names_its_encoder():
@@ -124,11 +124,11 @@ def test_the_shipped_look_is_small_and_names_its_encoder():
 
 def test_an_embedding_that_is_not_finite_is_withheld():
     rows = np.full((2, encoder_card().dimension), np.nan, np.float32)
-    assert load_text_look(encoder_card().name).probabilities(rows).tolist() == [1.0, 1.0]
+    assert load_text_look(encoder_card().towers).probabilities(rows).tolist() == [1.0, 1.0]
 
 
 def test_the_look_costs_a_tenth_of_a_millisecond_at_most_beside_the_tower(tower):
-    look, row = load_text_look(encoder_card().name), tower("a dog on a beach")[None]
+    look, row = load_text_look(encoder_card().towers), tower("a dog on a beach")[None]
     fastest = min(timed(lambda: look.probabilities(row)) for _ in range(50))
     assert fastest < min(timed(lambda: tower("a dog on a beach")) for _ in range(10)) / 5
 

@@ -14,6 +14,7 @@ from index_store.encoders.encoder_models import (
     SHIPPED,
     belongs_to,
     find_model,
+    towers_of,
     training_advice,
 )
 from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
@@ -41,7 +42,7 @@ def add_model(folder: Path, kind: str) -> Path:
 def test_the_encoder_that_ships_has_the_models_that_ship(kind):
     name = encoder_card(DEFAULT_ENCODER).name
     assert find_model(kind, name) == SHIPPED / kind
-    assert belongs_to(SHIPPED / kind) == name
+    assert belongs_to(SHIPPED / kind) == (name if kind == PHOTO_RULE else encoder_card(DEFAULT_ENCODER).towers)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,6 +51,12 @@ def test_the_models_in_an_encoders_folder_are_found_when_the_folder_is_named(own
     made = add_model(own, kind)
     assert find_model(kind, "mine-12345678", str(own)) == made
     assert find_model(kind, "mine-12345678") is None
+
+
+def test_a_reranker_belongs_to_both_towers_of_the_encoder_that_a_store_names(own):
+    assert towers_of("mine-12345678", str(own)) == encoder_card(str(own)).towers
+    assert towers_of(encoder_card().name) == encoder_card().towers
+    assert towers_of("other-1", str(own)) == towers_of("other-1") == "other-1"
 
 
 def test_a_folder_named_for_another_encoder_gives_no_model(own):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
 from subprocess import run
 
@@ -16,9 +17,13 @@ from index_store.errors import MissingExtraError, UsageError
 from index_store.indexing.run import IndexOptions, index_photos
 from index_store.indexing.write import IndexModels
 from index_store.photos import file_system
-from index_store.photos.decode import decode_ahead
+from index_store.photos.decode import Decoders
+from index_store.photos.find import find_photos
 from index_store.photos.places import Place, chosen_places
+from index_store.photos.thumbnails import Thumbnails
+from index_store.queries.matching import allow_own_addresses
 from index_store.records import FindOptions
+from index_store.store.check import check_store
 
 
 class Tree:
@@ -130,11 +135,11 @@ def test_a_photo_that_is_gone_before_it_is_read_costs_itself_alone(index, store,
     tree.paint("a.png")
     tree.paint("b.png", "blue", 20)
 
-    def after_the_listing(*arguments):
+    def after_the_listing(workers):
         tree.remove("a.png")
-        return decode_ahead(*arguments)
+        return Decoders(workers)
 
-    monkeypatch.setattr("index_store.indexing.run.decode_ahead", after_the_listing)
+    monkeypatch.setattr("index_store.indexing.run.Decoders", after_the_listing)
     report = index(tree.root)
     assert [(skip.path, skip.reason) for skip in report.skipped] == [(f"{tree.root}/a.png", "no such file or directory")
         if tree.bucket is None
@@ -204,6 +209,7 @@ def test_one_address_has_one_form():
 
 def test_a_missing_driver_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
+    file_system.allow(["gs://bucket", "nonsense://bucket"])
     with pytest.raises(MissingExtraError, match=r"gs://bucket: the driver of gs:// is not installed"):
         file_system.is_there("gs://bucket/photos")
     with pytest.raises(UsageError, match="no such storage is known"):
@@ -217,6 +223,87 @@ def test_what_a_driver_raises_is_an_oserror_without_credentials():
     ):
         raise RuntimeError("no https://me:secret@host today")
     assert "secret" not in str(caught.value)
+
+
+class Listing:
+    """A driver that answers whatever a hostile storage says."""
+
+    def __init__(self, *entries: object) -> None:
+        self.entries = entries
+
+    def _strip_protocol(self, address: str) -> str:
+        return address.partition("://")[2]
+
+    def ls(self, folder: str, *, detail: bool) -> list[object]:
+        return [entry(folder) if callable(entry) else entry for entry in self.entries]
+
+    def info(self, key: str) -> dict[str, object]:
+        return {"name": key, "type": "directory"}
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """Return a function that lists a bucket whose storage answers with certain entries."""
+
+    def listed(*entries: object):
+        file_system.allow(["s3://hostile"])
+        monkeypatch.setattr(file_system, "_opened", lambda root: Listing(*entries))
+        return file_system.scan("s3://hostile/photos")
+
+    return listed
+
+
+@pytest.mark.parametrize("size", ["many", -5, 1e40, float("nan"), float("inf"), None, [], 1 << 80])
+@pytest.mark.parametrize("moment", ["9999-12-31", 1e300, float("nan"), "yesterday", -1e300, {}, "9999-12-31T23:59:59Z"])
+def test_sizes_and_times_of_any_kind_stay_what_a_database_can_keep(listed, size, moment):
+    [entry] = listed({"name": "hostile/photos/a.jpg", "type": "file", "size": size, "LastModified": moment})
+    assert 0 <= entry.status.st_size < 1 << 63
+    assert abs(entry.status.st_mtime_ns) < 1 << 63
+
+
+@pytest.mark.parametrize(
+    "name", ["", None, "hostile/photos/..", "hostile/photos/a\0.jpg", "hostile/photos/", "/", "x" * 9000]
+)
+def test_names_that_are_none_are_passed_over(listed, name):
+    entries = listed({"name": name, "type": "file"} if name is not None else {}, {"name": "hostile/photos/a.jpg"})
+    assert [entry.name for entry in entries] == ["a.jpg"]
+
+
+def test_a_name_cannot_lead_out_of_its_folder(listed):
+    [entry] = listed({"name": "hostile/photos/../../elsewhere/a.jpg"})
+    assert entry.path == "s3://hostile/photos/a.jpg"
+
+
+def test_a_listing_without_end_ends(listed):
+    listed(lambda folder: {"name": f"{folder}/again", "type": "directory"})
+    assert find_photos("s3://hostile/photos").files == []
+
+
+def test_what_a_store_names_is_not_opened_at_an_address_that_this_user_never_indexed(index, store, tree, monkeypatch):
+    """Else whoever gives a store to others learns who asks it, and when."""
+    path = tree.paint("a.png")
+    index(tree.root)
+    monkeypatch.setattr("index_store.store.seals._key", lambda: b"k" * 32)  # as for another user
+    monkeypatch.setattr(file_system, "_ALLOWED", set())
+    asked = []
+    opened = file_system._opened
+    monkeypatch.setattr(file_system, "_opened", lambda root: asked.append(root) or opened(root))
+    [photo] = store.photos()
+    findings = [finding.problem for finding in check_store(store, 0.5, deep=True)]
+    allow_own_addresses(store, photo.paths)
+    with closing(Thumbnails()) as thumbnails:
+        picture = thumbnails.jpeg(photo.content_hash, photo.paths)
+    if tree.bucket is None:
+        assert picture
+        return
+    assert (picture, asked) == (None, [])
+    assert findings == ["is not read, since you have indexed nothing from there"]
+    index(tree.root)
+    with closing(Thumbnails()) as thumbnails:
+        assert thumbnails.jpeg(photo.content_hash, photo.paths)
+    monkeypatch.setattr(file_system, "_ALLOWED", set())
+    allow_own_addresses(store, photo.paths)
+    assert file_system.exists(path)
 
 
 def test_nobody_who_stays_on_the_disk_loads_fsspec(tmp_path):

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,6 +21,14 @@ def test_names_are_absolute_and_the_home_folder_is_known(monkeypatch, tmp_path):
     assert given_photo("~/a.png") == given_photo(Path("~/a.png")) == str(tmp_path / "a.png")
     assert given_photo("a.png") == os.path.abspath("a.png")
     assert given_photo(b"content") == b"content"
+
+
+def test_an_address_that_a_caller_names_is_read():
+    with io.BytesIO() as file:
+        Image.new("RGB", (16, 16), "red").save(file, "PNG")
+        fsspec.filesystem("memory").pipe_file("memory://given/a.png", file.getvalue())
+    [pixels] = given_pixels(["memory://given/a.png"], SQUARE)
+    assert pixels.tolist() == [[[255, 0, 0]] * 8] * 8
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "F", "I", "I;16"])

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from index_store.compliance.judging import CUT
 from index_store.encoders.registry import encoder_card
+from index_store.errors import UsageError
 from index_store.paths import cache_folder
 from index_store.queries.ask import Searcher
 from index_store.queries.text_cache import TextCache
-from index_store.question import Question
+from index_store.question import Filters, Question
+from index_store.records import Answer
 from index_store.store.images import create_store
 from index_store.store.manifest import Manifest
+from tests.index_store.store.test_groups import taken_photo
 
 REFUSED = "being rocked to sleep by mama in the cradle"
 """No word of it names a child; the look at its embedding refuses it."""
@@ -82,3 +86,25 @@ def test_disguised_words_are_refused(store):
     searcher = Searcher(store)
     for text in ("girls+dancing", "two kids!playing", "boy&dog", "child_on_swing", "girl4life", "-girl-", "g\u0300irl"):
         assert searcher.ask(text).refused, text
+
+
+def test_questions_asked_together_are_answered_as_each_alone(store):
+    card = encoder_card()
+    rows = np.random.default_rng(0).normal(size=(300, card.dimension)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    create_store(store, Manifest(card.name, card.dimension)).upsert(list(map(taken_photo, range(300))), rows)
+    texts = ["red", "a dog", "blue and green", "children", "", "red", "x" * 2000, "a bridge"]
+    questions = [Question(text, k=k, pool=pool, min_score=0.0) for text in texts for k, pool in ((1, 1), (3, 100))]
+    questions += [Question("red", pool=0), Question("red", filters=Filters(folders=("/nowhere",)))]
+    together, alone = Searcher(store), Searcher(store)
+
+    def asked(question: Question) -> object:
+        try:
+            return alone.ask(question)
+        except UsageError as error:
+            return str(error)
+
+    found = [str(each) if isinstance(each, UsageError) else each for each in together.ask_all(questions)]
+    assert found == [asked(question) for question in questions]
+    assert sum(isinstance(each, str) for each in found) == 4
+    assert sum(len(each.matches) for each in found if isinstance(each, Answer)) >= 20

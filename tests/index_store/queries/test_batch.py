@@ -21,10 +21,9 @@ class Asked:
     def __init__(self) -> None:
         self.requests: list[tuple[str, int, int, float | None]] = []
 
-    def ask(self, question: Question) -> Answer:
-        question.text.encode()
-        self.requests.append((question.text, question.k, question.pool, question.min_score))
-        return Answer(question.text)
+    def ask_all(self, questions: list[Question]) -> list[Answer]:
+        self.requests += [(each.text, each.k, each.pool, each.min_score) for each in questions]
+        return [Answer(each.text) for each in questions]
 
 
 def answers(content: bytes, **defaults: object) -> list[str]:
@@ -43,7 +42,7 @@ BAD = [
     (b'{"query": {"a": 1}}', "query is an object, which is no text"),
     (b'{"query": null}', "query is null, which is no text"),
     (b'{"k": 2}', "has no query"),
-    (b'{"query": "a", "kk": 2}', "has unknown keys: kk (known: query, k, pool, min_score)"),
+    (b'{"query": "a", "kk": 2}', "has unknown keys: kk (known: query, k, pool, min_score, language)"),
     (b'{"query": "a", "k": 2.5}', "k is 2.5, which is no whole number"),
     (b'{"query": "a", "k": "2"}', 'k is "2", which is no number'),
     (b'{"query": "a", "k": true}', "k is true, which is no number"),
@@ -78,9 +77,9 @@ def test_the_defaults_of_the_command_hold_where_a_line_says_nothing():
 
 def test_filters_and_texts_to_keep_away_from_hold_for_every_line():
     class Questions:
-        def ask(self, question: Question) -> Answer:
-            assert (question.filters, question.away) == (Filters(camera="acme"), ("snow",))
-            return Answer(question.text)
+        def ask_all(self, questions: list[Question]) -> list[Answer]:
+            assert {(each.filters, each.away) for each in questions} == {(Filters(camera="acme"), ("snow",))}
+            return [Answer(each.text) for each in questions]
 
     defaults = Question(away=("snow",), filters=Filters(camera="acme"))
     assert len(list(answer_lines(["a", '{"query": "b"}'], Questions(), defaults))) == 2
@@ -122,7 +121,7 @@ def test_utf_16_without_a_mark_is_not_half_read():
 
 def test_what_concerns_all_queries_is_raised():
     class Nowhere:
-        def ask(self, question: Question) -> Answer:
+        def ask_all(self, questions: list[Question]) -> list[Answer]:
             raise StoreError("there is no store")
 
     with pytest.raises(StoreError, match="there is no store"):
@@ -172,3 +171,28 @@ def test_a_property_that_failed_is_computed_again():
     with pytest.raises(StoreError, match="not yet"):
         holder.model
     assert (holder.model, holder.model) == (2, 2)
+
+
+def test_an_answer_goes_out_while_the_next_line_is_waited_for():
+    come = threading.Event()
+
+    def lines():
+        yield "first"
+        assert come.wait(30)
+        yield "second"
+
+    found = answer_lines(lines(), Asked())
+    assert next(found).query == "first"
+    come.set()
+    assert [each.query for each in found] == ["second"]
+
+
+def test_what_breaks_while_lines_are_read_is_raised_after_the_answers_before_it():
+    def lines():
+        yield "first"
+        raise OSError("the disk is gone")
+
+    found = answer_lines(lines(), Asked())
+    assert next(found).query == "first"
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(found)

@@ -102,7 +102,7 @@ def test_missing_or_damaged_weights_are_named(learnable, tmp_path, spoil, reason
 
 def test_the_shipped_reranker_belongs_to_the_shipped_encoder_and_is_quick():
     card = encoder_card()
-    reranker = load_reranker(card.name)
+    reranker = load_reranker(card.towers)
     chance = np.random.default_rng(0)
     rows = chance.normal(size=(101, card.dimension)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)

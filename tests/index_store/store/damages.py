@@ -62,3 +62,16 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     ),
     "a pickle of something else": lambda folder: (folder / "index_metadata.pickle").write_bytes(pickle.dumps([1, 2])),
 }
+
+
+def journal_that_deletes(database: Path, victim: Path) -> None:
+    """Write a journal whose rollback changes nothing in a database, and makes SQLite delete another file."""
+    magic = bytes.fromhex("d9d505f920a163d7")
+    content = database.read_bytes()
+    size = int.from_bytes(content[16:18], "big")
+    page, name = content[:size], os.fsencode(victim)
+    header = magic + struct.pack(">5I", 1, 0, len(content) // size, 512, size)
+    record = struct.pack(">I", 1) + page + struct.pack(">I", sum(page[size - 200 : 0 : -200]))
+    lock_page = (1 << 30) // size + 1
+    named = struct.pack(">I", lock_page) + name + struct.pack(">2I", len(name), sum(name)) + magic
+    database.with_name(f"{database.name}-journal").write_bytes(header.ljust(512, b"\0") + record + named)

@@ -69,7 +69,8 @@ def test_a_vector_of_the_wrong_length_is_mended_by_the_next_run(store, filled, t
 
 def test_a_search_that_finds_too_little_is_told(store, filled, monkeypatch):
     filled()
-    monkeypatch.setattr(store, "nearest", lambda query, pool: ImageStore.nearest(store, query, 2 if pool > 1 else 1))
+    by_graph = ImageStore.nearest_by_graph
+    monkeypatch.setattr(store, "nearest_by_graph", lambda query, pool: by_graph(store, query, 2 if pool > 1 else 1))
     [finding] = check_store(store, 0.5)
     assert (finding.path, finding.mendable) == (store.place, False)
     assert finding.problem.startswith("the search finds 50 of 100 of the photos that are nearest, by a sample of 50;")

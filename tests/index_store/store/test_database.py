@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 
 import pytest
 
 from index_store.errors import StoreError
 from index_store.store.client import connect
-from index_store.store.database import compact, integrity_problems, refuse_damaged
+from index_store.store.database import compact, integrity_problems, reading, refuse_damaged, state_of
+from tests.index_store.store.damages import journal_that_deletes
 
 
 def execute(store, *statements: str) -> None:
@@ -106,3 +108,48 @@ def test_a_pipe_in_place_of_what_sqlite_opens_is_refused_and_not_waited_for(tmp_
     os.mkfifo(tmp_path / f"chroma.sqlite3{ending}")
     with pytest.raises(StoreError, match=f"chroma.sqlite3{ending}: is no plain file"):
         refuse_damaged(str(tmp_path))
+
+
+OPENERS = {
+    "to write": connect,
+    "to read": lambda place: connect(place, read_only=True),
+    "to look at": state_of,
+    "to check": integrity_problems,
+}
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["", "linked"])
+@pytest.mark.parametrize("opened", OPENERS)
+def test_a_journal_that_names_a_file_to_be_deleted_is_never_rolled_back(vectored, tmp_path, opened, linked):
+    victim = tmp_path / "holidays.txt"
+    victim.write_text("what nobody may delete")
+    database = vectored / "chroma.sqlite3"
+    if linked:
+        database.rename(vectored / "real")
+        database.symlink_to("real")
+    journal_that_deletes(database.resolve(), victim)
+    with suppress(StoreError):
+        OPENERS[opened](str(vectored))
+    assert victim.exists()
+    with pytest.raises(StoreError, match="-journal: names a file that SQLite would delete, which no store's journal"):
+        refuse_damaged(str(vectored))
+
+
+def test_the_journal_of_that_test_would_delete_it(vectored, tmp_path):
+    victim = tmp_path / "holidays.txt"
+    victim.write_text("what nobody may delete")
+    journal_that_deletes(vectored / "chroma.sqlite3", victim)
+    execute(vectored, "SELECT COUNT(*) FROM migrations")
+    assert not victim.exists()
+
+
+def test_the_journal_of_a_crashed_writer_is_still_rolled_back(vectored):
+    database = vectored / "chroma.sqlite3"
+    journal_that_deletes(database, database)
+    journal = database.with_name("chroma.sqlite3-journal")
+    size = int.from_bytes(database.read_bytes()[16:18], "big")
+    os.truncate(journal, 512 + 4 + size + 4)
+    with reading(str(vectored)) as opened, suppress(sqlite3.OperationalError):
+        opened.execute("SELECT COUNT(*) FROM migrations")
+    connect(str(vectored))
+    assert not journal.exists()

@@ -21,13 +21,11 @@ from index_store.errors import DataError, PolicyError, UsageError, WeightsError
 from index_store.reranker.reranking import load_reranker
 from index_store.training.data.captions import DataFolder
 from index_store.training.data.explore import explore_judgements
-from index_store.training.data.sources import SourceOptions, weights_print
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 from index_store.training.evaluate import report as reports
 from index_store.training.evaluate.evaluation import evaluate, write_run
 from index_store.training.reranker.card import photo_print
 from index_store.training.reranker.train import TrainingOptions, train_reranker
-from index_store.training.study.study import Study, StudyOptions, StudyRow, run_study
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "orange", "purple", "brown", "pink", "gray", "navy")
 """Twelve photos of one colour each, and as many texts that name it."""
@@ -70,7 +68,7 @@ def cache(tmp_path_factory) -> VectorCache:
 def test_training_writes_weights_that_are_read_back(folder, cache, tmp_path):
     options = TrainingOptions(model="ridge", withhold=False)
     report = train_reranker(folder, tmp_path, options, cache)
-    reranker = load_reranker(encoder_card().name, tmp_path)
+    reranker = load_reranker(encoder_card().towers, tmp_path)
     assert reranker.version == report.version
     assert (report.train_photos, report.valid_photos, report.valid_pairs) == (8, 4, 48)
     assert report.metrics.keys() >= {"RMSE", "MAE", "R2", "ECE", "tau_c_expert", "tau_b_crowd"}
@@ -166,17 +164,6 @@ def test_a_mandatory_policy_names_nothing_in_an_evaluation(folder, cache, tmp_pa
         evaluate(folder, cache=cache, policy_file=policy, withhold=False)
 
 
-def test_vectors_of_the_study_are_made_again_when_the_weights_change(tmp_path):
-    options = SourceOptions(weights=tmp_path)
-    prints = [weights_print("BERT", options)]
-    for content in (b"weights", b"other weights"):
-        (tmp_path / "bert-base-uncased").mkdir(exist_ok=True)
-        (tmp_path / "bert-base-uncased" / "model.safetensors").write_bytes(content)
-        prints.append(weights_print("BERT", options))
-    assert len(set(prints)) == 3
-    assert weights_print("MiniLM", options) != weights_print("EfficientNet-Lite2", options)
-
-
 def test_a_folder_without_queries_or_without_experts_is_fine(folder, cache, tmp_path):
     for name in ("train_images", "train_dataset.csv", "CrowdAnnotations.tsv"):
         (tmp_path / name).symlink_to(folder / name)
@@ -208,34 +195,6 @@ def test_exploring_counts_by_hand(folder, cache, tmp_path):
     assert "<img" in text
     assert 'src="http' not in text
     assert json.loads((tmp_path / "explore.json").read_text())["counts"]["texts"] == 12
-
-
-@pytest.mark.slow
-def test_a_study_row_without_weights_says_what_is_missing(folder, cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
-    monkeypatch.setattr("index_store.training.study.study.MODEL_ROWS", ("constant", "ridge"))
-    study = run_study(folder, StudyOptions(seeds=1), cache.folder)
-    rows = {row.name: row for row in study.rows}
-    assert "resnet18-f37072fd.pth" in rows["ResNet-18"].reason
-    assert rows["constant"].mean["ratio"] == pytest.approx(1.0)
-    assert rows["ridge on product-difference"].mean["pairs"] == 48
-
-    docs = tmp_path / "page.md"
-    docs.write_text(f"# Page\n{reports.STUDY_BEGIN}\nLAST TIME\n{reports.STUDY_END}\nafter\n")
-    reports.write_study(tmp_path / "report", study, docs)
-    text = docs.read_text()
-    assert ("LAST TIME" in text, "| constant |" in text, text.endswith("after\n")) == (False, True, True)
-
-
-def test_a_page_without_marks_is_left_alone(tmp_path):
-    docs = tmp_path / "page.md"
-    docs.write_text("# Page\n")
-
-    study = Study("e-1", (0,), [StudyRow("block", "row", reason="because")])
-    with pytest.raises(DataError, match="lacks the lines"):
-        reports.write_study(tmp_path / "report", study, docs)
-    assert docs.read_text() == "# Page\n"
 
 
 def test_the_commands_keep_results_and_notes_apart(folder, tmp_path, monkeypatch):
@@ -287,7 +246,7 @@ def captioned(tmp_path_factory) -> Path:
 def test_short_queries_are_trained_measured_and_written_down(folder, captioned, cache, tmp_path):
     options = TrainingOptions(withhold=False, short=(DataFolder(captioned, 0.5, 0.9),), measured=(captioned,))
     report = train_reranker(folder, tmp_path, options, cache)
-    reranker = load_reranker(encoder_card().name, tmp_path)
+    reranker = load_reranker(encoder_card().towers, tmp_path)
     assert reranker.short is not None
     assert report.short["boxes"]["short_mAP"] > 0.5
     found = reranker.card["short_queries"]

@@ -43,7 +43,7 @@ def few_examples(tmp_path, monkeypatch):
 
 def test_the_look_learns_what_captions_say_and_names_its_encoder(data, tmp_path):
     report = train_text_look([data], tmp_path / "out")
-    look = load_text_look(encoder_card().name, tmp_path / "out")
+    look = load_text_look(encoder_card().towers, tmp_path / "out")
     rows = load_text_encoder().encode_texts(["a girl on a swing in spring", "a man drinks beer in spring"])
     child, other = look.probabilities(rows)
     assert child > 0.5 > other

@@ -1,0 +1,1 @@
+"""Read texts in other languages than English into the shipped encoder's space."""

@@ -1,0 +1,98 @@
+"""Read rows of a store in a folder from its database itself: for whatever it is asked, Chroma loads all vectors first.
+
+Rows that are only in the log by now are Chroma's to read; it moves them into its tables then.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from index_store.store.answers import AnsweredRow
+from index_store.store.database import reading
+from index_store.store.groups import DAY, GROUP, Passing
+
+_LOG = logging.getLogger(__name__)
+
+_MOST_AT_ONCE = 10_000
+"""SQLite takes 32,766 parameters."""
+
+_SEGMENT = """
+SELECT m.id, c.id, COALESCE(s.seq_id, 0)
+FROM collections c
+JOIN segments m ON m.collection = c.id AND m.scope = 'METADATA'
+LEFT JOIN max_seq_id s ON s.segment_id = m.id
+WHERE c.name = ?
+"""
+_LAGS = "SELECT 1 FROM embeddings_queue WHERE seq_id > ? AND substr(topic, -36) = ? LIMIT 1"
+_ROWS = """
+SELECT e.embedding_id, m.key, m.string_value, m.int_value, m.float_value, m.bool_value
+FROM embeddings e LEFT JOIN embedding_metadata m ON m.id = e.id
+WHERE e.segment_id = ? AND e.embedding_id IN ({})
+ORDER BY e.id
+"""
+_IDS = "SELECT e.embedding_id FROM embeddings e WHERE e.segment_id = ?"
+_HAS = " AND e.id {} (SELECT id FROM embedding_metadata WHERE key = ? AND int_value {})"
+
+
+class RowTable:
+    """The rows of one collection, without their vectors."""
+
+    def __init__(self, place: str, collection: str) -> None:
+        """Name the store's folder and the collection in it."""
+        self._place = place
+        self._collection = collection
+
+    def rows_of(self, ids: Sequence[str]) -> list[AnsweredRow] | None:
+        """Return id and metadata of those of the rows that there are; None where only Chroma can say."""
+        cells = self._asked(_ROWS.format(_marks(ids)), ids)
+        if cells is None:
+            return None
+        found: dict[str, dict[str, Any]] = {}
+        for row_id, key, *values in cells:
+            row = found.setdefault(str(row_id), {})
+            if key is not None:
+                row[str(key)] = _value(*values)
+        return list(found.items())
+
+    def passing(self, rows: Passing) -> list[str] | None:
+        """Return the ids of the rows that pass; None where only Chroma can say."""
+        sql, values = _IDS, list[str | int]()
+        for bound, day in ((">= ?", rows.first), ("<= ?", rows.last)):
+            if day is not None:
+                sql += _HAS.format("IN", bound)
+                values += [DAY, day]
+        if rows.groups is not None and rows.others:
+            few = len(rows.groups) <= len(rows.others)
+            listed = sorted(rows.groups if few else rows.others)
+            sql += _HAS.format("IN" if few else "NOT IN", f"IN ({_marks(listed)})")
+            values += [GROUP, *listed]
+        found = self._asked(sql, values)
+        return None if found is None else [str(row_id) for (row_id,) in found]
+
+    def _asked(self, sql: str, values: Sequence[str | int]) -> list[tuple[Any, ...]] | None:
+        """Return what the database answers; None where a part of the rows is in the log, or it cannot be read."""
+        if len(values) > _MOST_AT_ONCE:
+            return None
+        try:
+            with reading(self._place) as database:
+                database.execute("BEGIN")  # all that follows is of one moment
+                found = database.execute(_SEGMENT, (self._collection,)).fetchall()
+                if len(found) != 1 or database.execute(_LAGS, (found[0][2], found[0][1])).fetchone():
+                    return None
+                return database.execute(sql, (found[0][0], *values)).fetchall()
+        except sqlite3.Error as error:
+            _LOG.info("rows are left to Chroma: %s", error)
+            return None
+
+
+def _marks(values: Sequence[str | int]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _value(text: str | None, whole: int | None, number: float | None, truth: int | None) -> Any:
+    if truth is not None:
+        return bool(truth)
+    return next((value for value in (text, whole, number) if value is not None), None)
