@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from index_store.encoders.cards import CARD_FILE
-from index_store.encoders.registry import EncoderCard, encoder_card
+from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder
 from index_store.training.data.captions import CaptionedPhoto, DataFolder, held_out, read_captions
 from index_store.training.data.judgements import photo_of, read_judgements
 from index_store.training.data.vectors import VectorCache, encoder_vectors
+from index_store.training.photo_rule.copies import altered_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from index_store.encoders.protocols import Embeddings, Pixels
+    from index_store.records import PhotoInput
+    from index_store.training.photo_rule.labels import Labels
+
     Floats = NDArray[np.float32]
+
+HOME_COPIED = 0.4
+"""The share of the photos at home that are copied whatever they show: else a copy would be a sign of a child."""
 
 Progress = Callable[[int, int], None]
 
@@ -95,6 +103,28 @@ def gather(folders: Sequence[DataFolder], encoder: str | None = None, progress: 
         weights += [each.weight] * len(found)
     counts = np.array(weights, np.float32)
     return LearningData(photos, np.concatenate(rows), card.name, np.array(kept_out), np.array(home), counts)
+
+
+def gather_copies(
+    data: LearningData, labels: Labels, encoder: str | None = None, progress: Progress | None = None
+) -> LearningData:
+    """Return the data with an altered copy of each photo that somebody looked at or that shows a child.
+
+    Raises:
+        DataError: a photo cannot be read.
+        EncoderError, WeightsError: there is no such encoder, or it is damaged.
+    """
+    at_home = data.home & np.array([held_out(photo.image, HOME_COPIED) for photo in data.photos])
+    copied = np.flatnonzero((labels.looked | labels.truth | at_home) & ~data.kept_out)
+
+    def half() -> tuple[PhotoInput, Callable[[Sequence[Pixels]], Embeddings]]:
+        opened = load_photo_encoder(encoder)
+        return opened.photo_input, opened.encode_photos
+
+    source = f"{encoder_card(encoder).name}, altered copies"
+    paths = [data.photos[row].path for row in copied]
+    rows = VectorCache().photos(source, paths, half, progress, altered_pixels) if paths else data.embeddings[:0]
+    return replace(data, copies=Copies(rows, copied))
 
 
 def gather_judged(
