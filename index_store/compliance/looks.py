@@ -60,7 +60,7 @@ def to_the_right(pixels: Pixels) -> Pixels:
 LOOKS = (Look("turned to the left", 0.46, to_the_left), Look("turned to the right", 0.77, to_the_right))
 """The looks that bring the most for under a fifth of the time of the first (docs/compliance.md has the figures)."""
 
-MIRRORED = Band(0.6, 1.7)
+MIRRORED = Band(0.77, 1.3)
 """Where the mean of a photo's embedding and that of its mirror image is judged."""
 
 DISCOUNT = 1.5
