@@ -57,7 +57,7 @@ def minors(
     from imgsearch_cli.progress import progress_bar
     from imgsearch_cli.render_models import render_photo_rule
     from index_store.training.data.captions import parse_data
-    from index_store.training.photo_rule.data import gather, gather_judged
+    from index_store.training.photo_rule.data import gather, gather_copies, gather_judged
     from index_store.training.photo_rule.labels import label_photos
     from index_store.training.photo_rule.train import PhotoRuleTraining, train_photo_rule
     from index_store.training.photo_rule.trials import MeasuredSet
@@ -66,6 +66,7 @@ def minors(
     with progress_bar("photos", "photos", quiet=quiet) as advance:
         learning = gather([parse_data(each) for each in data], encoder, advance)
         known = label_photos(learning.photos, labels, config.positive_share, config.trust)
+        learning = gather_copies(learning, known, encoder, advance)
         measured = []
         for folder in validation:
             found = gather([parse_data(str(folder))], encoder, advance)

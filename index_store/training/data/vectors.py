@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.float32]
     EmbedPhotos = Callable[[Sequence[Pixels]], Rows]
     EmbedTexts = Callable[[Sequence[str]], Rows]
+    OpenPixels = Callable[[Path, PhotoInput], Pixels]
     Progress = Callable[[int, int], None]
 
 PHOTO_BATCH = 16
@@ -58,12 +59,17 @@ class VectorCache:
         paths: Sequence[Path],
         load: Callable[[], tuple[PhotoInput, EmbedPhotos]],
         progress: Progress | None = None,
+        open_pixels: OpenPixels | None = None,
     ) -> Rows:
-        """Return the vector of each photo; raise `DataError` that names every photo that cannot be read."""
+        """Return the vector of each photo; raise `DataError` that names every photo that cannot be read.
+
+        `open_pixels` opens photos otherwise than indexing does; `source` then says how.
+        """
 
         def embed() -> Rows:
             photo_input, embed_photos = load()
-            return _embed_photos(paths, photo_input, embed_photos, progress)
+            opener = open_pixels or _pixels_of
+            return _embed_photos(paths, lambda path: opener(path, photo_input), embed_photos, progress)
 
         return self._remembered(source, [_print_of(path) for path in paths], embed)
 
@@ -111,14 +117,14 @@ def encoder_vectors(
 
 
 def _embed_photos(
-    paths: Sequence[Path], photo_input: PhotoInput, embed: EmbedPhotos, progress: Progress | None
+    paths: Sequence[Path], open_pixels: Callable[[Path], Pixels], embed: EmbedPhotos, progress: Progress | None
 ) -> Rows:
     """Decode in threads a batch ahead, and embed batch by batch."""
     unreadable: list[str] = []
 
     def decode(path: Path) -> Pixels | None:
         try:
-            return open_photo(str(path), photo_input).pixels
+            return open_pixels(path)
         except PhotoError as error:
             unreadable.append(f"{path}: {error}")
             return None
@@ -138,6 +144,10 @@ def _embed_photos(
     if unreadable:
         raise DataError("these photos cannot be read:\n" + "\n".join(sorted(unreadable)))
     return np.concatenate(rows)
+
+
+def _pixels_of(path: Path, wanted: PhotoInput) -> Pixels:
+    return open_photo(str(path), wanted).pixels
 
 
 def _print_of(path: Path) -> str:

@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from index_store.encoders.cards import CARD_FILE
-from index_store.encoders.registry import EncoderCard, encoder_card
+from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_encoder
 from index_store.training.data.captions import CaptionedPhoto, DataFolder, held_out, read_captions
 from index_store.training.data.judgements import photo_of, read_judgements
 from index_store.training.data.vectors import VectorCache, encoder_vectors
+from index_store.training.photo_rule.copies import altered_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from index_store.encoders.protocols import Embeddings, Pixels
+    from index_store.records import PhotoInput
+    from index_store.training.photo_rule.labels import Labels
+
     Floats = NDArray[np.float32]
+
+HOME_COPIED = 0.4
+"""The share of the photos at home that are copied whatever they show: else a copy would be a sign of a child."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Copies:
+    """Altered copies of photos: one embedding each, shape (m, dimension), and the row of the photo, shape (m,)."""
+
+    embeddings: Floats
+    of: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
 class LearningData:
-    """Captioned photos with one embedding each.
+    """Captioned photos with one embedding each, and perhaps copies of some.
 
     `kept_out` of them are never learned from, and neither rule nor encoder saw them. `home`: the first folder, whose
     captions are good enough to measure by. `weights`: how much each photo counts, by its folder.
@@ -38,6 +54,19 @@ class LearningData:
     kept_out: NDArray[np.bool_]
     home: NDArray[np.bool_]
     weights: Floats
+    copies: Copies | None = None
+
+    def with_copies(self, chosen: NDArray[np.intp]) -> tuple[Floats, NDArray[np.intp], Floats]:
+        """Return the embeddings of chosen photos and their copies, the photos' rows, and a share for each.
+
+        A photo and its copy share the weight of one.
+        """
+        if self.copies is None:
+            return self.embeddings[chosen], chosen, np.ones(len(chosen), np.float32)
+        there = np.isin(self.copies.of, chosen)
+        rows = np.concatenate([chosen, self.copies.of[there]])
+        shares = np.where(np.isin(rows, self.copies.of), 0.5, 1.0).astype(np.float32)
+        return np.concatenate([self.embeddings[chosen], self.copies.embeddings[there]]), rows, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +103,28 @@ def gather(folders: Sequence[DataFolder], encoder: str | None = None, progress: 
         weights += [each.weight] * len(found)
     counts = np.array(weights, np.float32)
     return LearningData(photos, np.concatenate(rows), card.name, np.array(kept_out), np.array(home), counts)
+
+
+def gather_copies(
+    data: LearningData, labels: Labels, encoder: str | None = None, progress: Progress | None = None
+) -> LearningData:
+    """Return the data with an altered copy of each photo that somebody looked at or that shows a child.
+
+    Raises:
+        DataError: a photo cannot be read.
+        EncoderError, WeightsError: there is no such encoder, or it is damaged.
+    """
+    at_home = data.home & np.array([held_out(photo.image, HOME_COPIED) for photo in data.photos])
+    copied = np.flatnonzero((labels.looked | labels.truth | at_home) & ~data.kept_out)
+
+    def half() -> tuple[PhotoInput, Callable[[Sequence[Pixels]], Embeddings]]:
+        opened = load_photo_encoder(encoder)
+        return opened.photo_input, opened.encode_photos
+
+    source = f"{encoder_card(encoder).name}, altered copies"
+    paths = [data.photos[row].path for row in copied]
+    rows = VectorCache().photos(source, paths, half, progress, altered_pixels) if paths else data.embeddings[:0]
+    return replace(data, copies=Copies(rows, copied))
 
 
 def gather_judged(

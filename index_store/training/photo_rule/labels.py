@@ -69,7 +69,8 @@ class Labels:
     """What is known of n photos, each shape (n,): targets in [0, 1] and the weights with which they count.
 
     The target of a photo is the share of its captions that speak of a child, where nobody looked; `truth` is whether
-    that is enough to count. `seen` is what somebody who looked at photos drawn without a rule says, or "" for nobody.
+    that is enough to count. `seen` is what somebody who looked at photos drawn without a rule says, or "" for nobody;
+    `looked` is whether anybody looked, at photos that a rule chose too.
     """
 
     child: Floats
@@ -78,6 +79,7 @@ class Labels:
     person_weight: Floats
     truth: NDArray[np.bool_]
     seen: NDArray[np.str_]
+    looked: NDArray[np.bool_]
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Labels:
         return Labels(
@@ -87,6 +89,7 @@ class Labels:
             self.person_weight[chosen],
             self.truth[chosen],
             self.seen[chosen],
+            self.looked[chosen],
         )
 
 
@@ -125,6 +128,7 @@ def label_photos(
         np.where((persons != "") | described, trust.told, trust.silent).astype(np.float32),
         np.select(known, [True, False, False], shares >= positive_share),
         np.array([answer if name in drawn else "" for name, answer in zip(names, answers, strict=True)]),
+        answers != "",
     )
 
 

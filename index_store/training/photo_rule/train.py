@@ -36,6 +36,7 @@ from index_store.training.photo_rule.trials import (
     MeasuredSet,
     Progress,
     Trials,
+    learned_from,
     measure,
 )
 
@@ -108,7 +109,7 @@ def train_photo_rule(
         logits = {name: trials.logits(name, progress) for name in config.candidates}
         study = {name: trials.average_precisions(found) for name, found in logits.items()}
         kept = simplest(study)
-        model = CANDIDATES[kept].model(data.embeddings[learned], labels[learned], config.seed)
+        model = CANDIDATES[kept].model(*learned_from(data, labels, np.flatnonzero(learned)), config.seed)
     slope, offset = _calibrate(*trials.trusted(logits[kept]))
     output.mkdir(parents=True, exist_ok=True)
     save_model(replace(model, slope=slope, offset=offset), output)
@@ -169,6 +170,7 @@ def _save_card(
             "with_a_child": int(labels.truth[learned].sum()),
             "looked_at": int((labels.seen[learned] != "").sum()),
             "kept_out": int(data.kept_out.sum()),
+            "copies": 0 if data.copies is None else len(data.copies.of),
         },
         "study_average_precision": {name: dict(found) for name, found in report.study.items()},
         "advised_threshold": report.threshold,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,6 +64,14 @@ class Measured:
     rows: tuple[ThresholdRow, ...]
 
 
+def learned_from(data: LearningData, labels: Labels, chosen: NDArray[np.intp]) -> tuple[Floats, Labels]:
+    """Return embeddings and labels of chosen photos and their copies; a photo and its copy share the weight of one."""
+    embeddings, rows, shares = data.with_copies(chosen)
+    counted = labels[rows]
+    weights = counted.child_weight * shares, counted.person_weight * shares
+    return embeddings, replace(counted, child_weight=weights[0], person_weight=weights[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Trials:
     """Judge each photo by models that were not fitted to it; logits by set, that of the photos themselves first."""
@@ -85,7 +93,7 @@ class Trials:
         for number, (fit, judge) in enumerate(parts):
             progress(self.names.index(name) * folds + number + 1, len(self.names) * folds)
             chosen = learned[fit]
-            model = CANDIDATES[name].model(rows[chosen], self.labels[chosen], self.seed)
+            model = CANDIDATES[name].model(*learned_from(self.data, self.labels, chosen), self.seed)
             found[LEARNED][learned[judge]] = model.logits(rows[learned[judge]])
             found[LEARNED][kept_out] += model.logits(rows[kept_out]) / folds
             for each in self.measured:

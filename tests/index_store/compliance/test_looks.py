@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from index_store.compliance import looks
-from index_store.compliance.looks import DISCOUNT, LOOKS, judge_looks, to_the_left, to_the_right
+from index_store.compliance.looks import DISCOUNT, LOOKS, MIRRORED, judge_looks, mirrored, to_the_left, to_the_right
 from index_store.compliance.policy import load_policy
 from index_store.records import OpenedPhoto, PhotoFile, PhotoInput, Verdict
 
@@ -37,7 +37,7 @@ def judge_corner(embeddings) -> list[Verdict]:
 
 
 def picture(corner: float, others: float = 0.0, right: float | None = None) -> np.ndarray:
-    """Return a picture with a corner of one brightness, of which another comes there when it is turned to the left."""
+    """Return a picture with a bright corner; `right` comes there when it is mirrored or turned to the left."""
     pixels = np.full((SIDE, SIDE, 3), round(255 * others), dtype=np.uint8)
     pixels[0, 0] = round(255 * corner)
     pixels[0, -1] = round(255 * (others if right is None else right))
@@ -81,26 +81,52 @@ def test_a_doubtful_photo_is_looked_at_again_and_says_which_look_decided():
     assert encoder.calls == [3, 1]
 
 
+@pytest.mark.parametrize(("corner", "right", "withheld"), [(0.15, 0.105, False), (0.11, 0.165, True)])
+def test_near_the_threshold_the_mean_with_the_mirror_image_decides(corner, right, withheld):
+    """Without it the first would be withheld and the second shown, and their mirror images the other way about."""
+    found = [
+        judge_looks(CornerEncoder(), judge_corner, [photo(pixels)], THRESHOLD)
+        for pixels in (picture(corner, right=right), mirrored(picture(corner, right=right)))
+    ]
+    for _, [verdict] in found:
+        assert verdict.withheld is withheld
+        assert verdict.probability == pytest.approx((corner + right) / 2, abs=0.01)
+        assert verdict.reason.startswith("with its mirror image: probability")
+    assert [rows[0, 0] for rows, _ in found] == pytest.approx([corner, right], abs=0.01)
+
+
+@pytest.mark.parametrize("share", [MIRRORED.least - 0.05, MIRRORED.most + 0.05])
+def test_far_from_the_threshold_there_is_no_mean(share):
+    [verdict] = judge_looks(CornerEncoder(), judge_corner, [photo(picture(share * THRESHOLD))], THRESHOLD)[1]
+    assert verdict.reason == f"probability {round(255 * share * THRESHOLD) / 255:.2f}"
+
+
+def test_a_frame_that_is_withheld_is_not_shown_for_the_mirror_image_of_another():
+    encoder = CornerEncoder()
+    [verdict] = judge_looks(encoder, judge_corner, [photo(picture(0.0), picture(0.15))], THRESHOLD)[1]
+    assert (verdict.withheld, encoder.calls) == (True, [2])
+
+
 def test_all_further_looks_of_a_batch_go_out_in_one_call():
     encoder = CornerEncoder()
     judge_looks(encoder, judge_corner, [photo(picture(0.12)) for _ in range(5)], THRESHOLD)
-    assert encoder.calls == [5, 5 * len(LOOKS)]
+    assert encoder.calls == [5, 5 * (1 + len(LOOKS))]
 
 
 def test_a_further_look_that_is_as_doubtful_as_the_first_changes_nothing():
     _, [verdict] = judge_looks(
-        CornerEncoder(), judge_corner, [photo(picture(0.08, right=THRESHOLD * DISCOUNT - 0.01))], THRESHOLD
+        CornerEncoder(), judge_corner, [photo(picture(0.065, right=THRESHOLD * DISCOUNT - 0.01))], THRESHOLD
     )
-    assert (verdict.withheld, verdict.reason) == (False, "probability 0.08")
+    assert (verdict.withheld, verdict.reason) == (False, "probability 0.07")
 
 
 def test_the_band_follows_the_threshold():
     encoder = CornerEncoder()
     strict = [Verdict(False, 0.4, "", "r", "p")]
     judge_looks(encoder, lambda rows: strict * len(rows), [photo(picture(0.0))], threshold=0.5)
-    assert encoder.calls == [1, len(LOOKS)]
+    assert encoder.calls == [1, 1 + len(LOOKS)]
     judge_looks(encoder, lambda rows: strict * len(rows), [photo(picture(0.0))], threshold=0.9)
-    assert encoder.calls == [1, len(LOOKS), 1]
+    assert encoder.calls == [1, 1 + len(LOOKS), 1]
 
 
 def test_a_photo_without_a_rule_is_looked_at_once():
@@ -112,6 +138,8 @@ def test_a_photo_without_a_rule_is_looked_at_once():
 
 def test_the_turns_are_those_that_their_names_say():
     pixels = np.arange(SIDE * SIDE * 3, dtype=np.uint8).reshape(SIDE, SIDE, 3)
+    assert np.array_equal(mirrored(pixels)[0, 0], pixels[0, -1])
+    assert np.array_equal(mirrored(pixels)[-1, 0], pixels[-1, -1])
     assert np.array_equal(to_the_left(pixels)[0, 0], pixels[0, -1])
     assert np.array_equal(to_the_right(pixels)[0, 0], pixels[-1, 0])
 

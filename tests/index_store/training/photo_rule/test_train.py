@@ -41,7 +41,7 @@ def learning_data(count: int = 200, kept_out: int = 40) -> tuple[LearningData, L
     person = (child | (np.arange(count) % 4 == 1)).astype(np.float32)  # half of the others are grown up
     seen = np.where(home, "", np.where(child, "yes", "no"))
     data = LearningData(photos, rows, "colours-1", np.arange(count) < kept_out, home, ones)
-    return data, Labels(target, ones, person, ones, child, seen)
+    return data, Labels(target, ones, person, ones, child, seen, seen != "")
 
 
 def test_training_learns_saves_and_reports(tmp_path):
@@ -65,7 +65,7 @@ def test_training_learns_saves_and_reports(tmp_path):
     card = json.loads((tmp_path / CARD_FILE).read_text())
     assert card["version"] == report.version == rule.version
     assert card["advised_threshold"] == report.threshold
-    assert card["data"] == {"photos": 160, "with_a_child": 80, "looked_at": 100, "kept_out": 40}
+    assert card["data"] == {"photos": 160, "with_a_child": 80, "looked_at": 100, "kept_out": 40, "copies": 0}
 
 
 def test_the_same_seed_gives_the_same_version(tmp_path):
