@@ -161,7 +161,7 @@ def test_phrases_are_judged_as_they_should_be(judge):
 
 
 def test_paraphrases_by_somebody_who_had_seen_neither_policy_nor_examples(judge):
-    """Six hundred, half of them harmless twins; docs/compliance.md has the figures, these are what they may not fall to."""
+    """Six hundred, half of them harmless twins; docs/compliance.md has the figures, these they may not fall below."""
     rows = read_table("paraphrases.tsv")
     withheld = [judge.judge(row["text"]).withheld for row in rows]
     wanted = [row["withheld"] == "1" for row in rows]
