@@ -17,7 +17,7 @@ from index_store.training.data.short_pairs import ShortPairs, ShortSet, make_sho
 from index_store.training.data.short_queries import Phrase, Sayings
 from index_store.training.evaluate.short_queries import ShortScores, absent_things, average_precision, score_short
 from index_store.training.reranker.models import fit_calibrated, model_spec
-from index_store.training.reranker.short_grading import GradeScores, halves, with_grades
+from index_store.training.reranker.short_grading import GRADE_WEIGHT, GradeScores, halves, with_grades
 from index_store.training.reranker.short_queries import fit_short_queries, without_photos, wording_directions
 
 THINGS = tuple(Phrase("thing", (word,)) for word in ("dog", "cat", "boat", "tree", "hat", "car"))
@@ -274,7 +274,7 @@ def test_grades_are_learned_from_and_checked_by_query():
     assert more.pairs.texts.names[more.pairs.text_places[-1]] == last.query
     assert more.pairs.photos.names[more.pairs.photo_places[-1]] == last.photo
     assert more.pairs.relevance[-1] == (last.grade - 1) / 3
-    assert more.pairs.weight[-1] > 2.0
+    assert more.pairs.weight[-1] == more.match_weight[-1] == 2.0 * GRADE_WEIGHT
     other = replace(short, pairs=replace(pairs, photos=Vectors(["mine/a.jpg"], rows)))
     assert halves(other) == ([], [])
 
