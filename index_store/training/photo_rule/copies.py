@@ -1,6 +1,7 @@
 """Alter photos as their copies on the web are: mirrored, resized by a few pixels, saved again as JPEG.
 
-A rule that learns from a photo and its copy alike gives both about the same probability.
+A rule that learns from a photo and its copy alike gives both about the same probability. A small piece of a photo that
+shows nobody shows nobody either: lawns, gravel and walls, which data sets of things and places lack.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from index_store.photos.open import open_photo, to_picture
@@ -22,6 +24,9 @@ WHOLE = PhotoInput(4096, squash=False, for_people=True)
 """A photo in its own size; nothing that rules are trained on is larger."""
 
 QUALITIES = (60, 95)
+PIECE = 0.3
+"""The side of a piece, as a share of the photo's."""
+
 RESIZED = 0.02
 """A copy's sides are at most by this share longer or shorter, each by itself."""
 
@@ -44,6 +49,20 @@ def altered_pixels(path: Path, wanted: PhotoInput) -> Pixels:
         saved = Path(folder, "copy.jpg")
         copy.save(saved, quality=round(least + (most - least) * quality_share))
         return open_photo(str(saved), wanted).pixels
+
+
+def piece_pixels(path: Path, wanted: PhotoInput) -> Pixels:
+    """Return the pixels of a square piece of a photo, enlarged; the same photo gives the same piece.
+
+    Raises:
+        PhotoError: the photo cannot be opened.
+    """
+    across, down, _ = _shares_of(path.name)
+    picture = to_picture(open_photo(str(path), PhotoInput(wanted.side)).pixels)
+    side = max(1, round(PIECE * wanted.side))
+    left, top = (round(share * (wanted.side - side)) for share in (across, down))
+    piece = picture.crop((left, top, left + side, top + side))
+    return np.asarray(piece.resize(picture.size, Image.Resampling.BICUBIC))
 
 
 def _shares_of(name: str) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from index_store.encoders.registry import EncoderCard, encoder_card, load_photo_
 from index_store.training.data.captions import CaptionedPhoto, DataFolder, held_out, read_captions
 from index_store.training.data.judgements import photo_of, read_judgements
 from index_store.training.data.vectors import VectorCache, encoder_vectors
-from index_store.training.photo_rule.copies import altered_pixels
+from index_store.training.photo_rule.copies import altered_pixels, piece_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,6 +110,8 @@ def gather_copies(
 ) -> LearningData:
     """Return the data with an altered copy of each photo that somebody looked at or that shows a child.
 
+    Of photos on which somebody saw nobody there is a piece too.
+
     Raises:
         DataError: a photo cannot be read.
         EncoderError, WeightsError: there is no such encoder, or it is damaged.
@@ -121,10 +123,14 @@ def gather_copies(
         opened = load_photo_encoder(encoder)
         return opened.photo_input, opened.encode_photos
 
-    source = f"{encoder_card(encoder).name}, altered copies"
-    paths = [data.photos[row].path for row in copied]
-    rows = VectorCache().photos(source, paths, half, progress, altered_pixels) if paths else data.embeddings[:0]
-    return replace(data, copies=Copies(rows, copied))
+    def embedded(what: str, rows: NDArray[np.intp], open_pixels: Callable[[Path, PhotoInput], Pixels]) -> Floats:
+        paths = [data.photos[row].path for row in rows]
+        source = f"{encoder_card(encoder).name}, {what}"
+        return VectorCache().photos(source, paths, half, progress, open_pixels) if paths else data.embeddings[:0]
+
+    nobody = np.flatnonzero(labels.looked & (labels.person < 0.5) & (labels.child == 0) & ~data.kept_out)
+    rows = [embedded("altered copies", copied, altered_pixels), embedded("pieces", nobody, piece_pixels)]
+    return replace(data, copies=Copies(np.concatenate(rows), np.concatenate([copied, nobody])))
 
 
 def gather_judged(

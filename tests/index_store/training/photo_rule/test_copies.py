@@ -12,7 +12,7 @@ from PIL import Image
 pytest.importorskip("sklearn")
 
 from index_store.records import PhotoInput
-from index_store.training.photo_rule.copies import altered_pixels
+from index_store.training.photo_rule.copies import altered_pixels, piece_pixels
 from index_store.training.photo_rule.data import Copies
 from index_store.training.photo_rule.trials import Trials, learned_from
 from tests.index_store.training.photo_rule.test_train import learning_data
@@ -42,6 +42,16 @@ def test_a_photo_has_always_the_same_copy_and_others_have_others(half_red):
     assert np.array_equal(altered_pixels(half_red, WANTED), copy)
     other = half_red.rename(half_red.with_name("another.png"))
     assert not np.array_equal(altered_pixels(other, WANTED), copy)
+
+
+def test_a_piece_is_a_small_part_of_the_photo(tmp_path):
+    pixels = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (256, 1, 3))  # brighter from left to right
+    path = tmp_path / "grey.png"
+    Image.fromarray(pixels).save(path)
+    piece = piece_pixels(path, WANTED)
+    assert (piece.shape, piece.dtype) == ((64, 64, 3), np.uint8)
+    assert 0.2 * 256 < int(piece.max()) - int(piece.min()) < 0.4 * 256
+    assert np.array_equal(piece_pixels(path, WANTED), piece)
 
 
 def test_a_photo_and_its_copy_share_the_weight_of_one():
