@@ -67,7 +67,7 @@ DISCOUNT = 1.5
 """What the probability of a further look is divided by: with several looks chance alone brings one over the threshold,
 and of the photos that reach the threshold by a hair in one look of many most are harmless."""
 
-THRESHOLD = 0.12
+THRESHOLD = 0.11
 """The threshold of the policy that ships, near which a first look is doubtful."""
 
 
