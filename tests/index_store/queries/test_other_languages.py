@@ -90,9 +90,6 @@ def test_a_line_of_a_batch_names_its_language(store):
     assert found[2] == BatchError(3, "language is 3, which is no text")
     assert towers("Strand") == [OtherLanguages().name]
     assert OtherLanguages().name not in towers("Wand")
-        [OtherLanguages().name],
-        [],
-    ]  # English lines are encoded together, and not kept
 
 
 @pytest.mark.parametrize(
