@@ -13,7 +13,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 IMPORTERS = {
-    "PIL": ("index_store/photos/", "index_store/training/encoder/photo_views.py"),  # the latter varies photos
+    "PIL": (
+        "index_store/photos/",
+        "index_store/training/encoder/photo_views.py",
+        "index_store/training/photo_rule/copies.py",
+    ),
     "chromadb": ("index_store/store/chroma_import.py", "index_store/store/server.py"),
     "chromadb_rust_bindings": ("index_store/store/reading_client.py",),
     "httpx": ("index_store/store/server.py",),

@@ -196,7 +196,10 @@ def test_what_is_withheld_is_what_the_thresholds_and_decisions_say(place, policy
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_notebook_shows_nothing_of_it(place, looks, policy):
     library = Library(place.folder / "store", policy_file=place.policies[policy])
-    for answer in (library.search("a cat", k=50, min_score=0), library.search(like=place.shown(policy)[0], k=50)):
+    likely = {row.image_id: row.verdict.probability for row in open_store(str(place.folder / "store")).photos()}
+    # further looks may withhold a given photo that lies near the threshold
+    given = min(place.shown(policy), key=lambda path: likely.get(str(path), 1.0))
+    for answer in (library.search("a cat", k=50, min_score=0), library.search(like=given, k=50)):
         said = (answer._repr_html_() + repr(answer) + str(list(answer))).encode()
         assert not leaks(said, place.hidden[policy], looks)
         assert len(list(pictures_in(said))) == len({p for p in place.shown(policy) if p.parent.name == "photos"})

@@ -51,6 +51,8 @@ def on_terminal(*arguments: str, cwd: Path, answer: bytes = b"", columns: int = 
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, columns * 10, 1000))
     program = str(Path(sys.executable).with_name("imgsearch"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGSEARCH_")}
+    for name in ("COLUMNS", "LINES"):  # they would win over the terminal's own size
+        environment.pop(name, None)
     process = subprocess.Popen(
         [program, *arguments],
         stdin=theirs,
