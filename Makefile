@@ -25,7 +25,7 @@ DATA_CLASSES := ../shared/data/classes_pretrain
 DATA_OTHER := ../shared/data/coco_val
 DATA_LABELS := ../shared/data/by_eye/labels.tsv
 
-.PHONY: demo test test-slow test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
+.PHONY: demo test test-slow test-ray test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python -m tests.demo_photos ./test_images
@@ -39,7 +39,11 @@ test: $(VENV)/.ready
 	$(BIN)/$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.ready
-	$(BIN)/$(PYTEST) -m slow
+	$(BIN)/$(PYTEST) -m "slow and not ray"
+
+# two Ray nodes and a Chroma server: on two cores Ray needs them to itself, so one test after the other
+test-ray: $(VENV)/.ready
+	$(BIN)/$(PYTEST) -m ray -n 0
 
 # what runs without torch (indexing, queries, the policy) on another Python: make test-runtime OTHER=python3.12
 test-runtime:

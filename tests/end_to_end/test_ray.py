@@ -26,7 +26,7 @@ os.environ.update(TOKEN | {"RAY_USAGE_STATS_ENABLED": "0"})
 ray = pytest.importorskip("ray", reason="needs the extra: pip install 'imgsearch-cli[ray]'")
 from ray.cluster_utils import Cluster  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 PHOTOS = 320
 PROGRAM = str(Path(sys.executable).with_name("imgsearch"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
-from index_store.errors import ImgsearchError, PolicyError, UsageError
+from index_store.errors import ImgsearchError, PolicyError, StoreError, UsageError
 from index_store.photos.find import find_photos
 from index_store.queries.ask import Searcher
 from index_store.queries.batch import BatchError, answer_lines, bounded_lines
+from index_store.question import Question
 from index_store.records import FindOptions
 from tests.fuzz.fuzzing import FaultFound, Target
 from tests.fuzz.mutating import HOSTILE, bytes_changed
@@ -117,6 +119,12 @@ class _Asking(Searcher):
             if isinstance(error, UsageError):
                 raise
             return error  # there is no store
+
+    def ask_all(self, questions: Sequence[Question]) -> list[object]:  # type: ignore[override]
+        try:
+            return list(super().ask_all(questions))
+        except StoreError as error:
+            return [error] * len(questions)
 
 
 def _ignore_text(chance: Random) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from index_store.compliance.normalising import normalise
 
-CHILDREN = Path(__file__).with_name("children")
+TEXTS = (Path(__file__).with_name("children"), Path(__file__).with_name("checks"))
 CHILD_SENTENCES, CHILD_SHORT = "child sentences", "child short"
 OTHER_SENTENCES, OTHER_SHORT = "other sentences", "other short"
 
@@ -25,13 +26,13 @@ def read_texts(path: Path) -> dict[str, list[str]]:
     return texts
 
 
-def measure_refusals(refuses: Callable[[str], bool], folder: Path = CHILDREN) -> dict[str, Mapping[str, int]]:
+def measure_refusals(refuses: Callable[[str], bool], folders: Sequence[Path] = TEXTS) -> dict[str, Mapping[str, int]]:
     """Return for each language, by its code, how many texts of each kind there are and how many are refused."""
-    measured: dict[str, Mapping[str, int]] = {}
-    for path in sorted(folder.glob("*.txt")):
+    measured: dict[str, Counter[str]] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*.txt")):
         texts = read_texts(path)
         refused = {kind: sum(refuses(normalise(text).text) for text in some) for kind, some in texts.items()}
-        measured[path.stem] = {
+        counts = {
             "sentences": len(texts[CHILD_SENTENCES]),
             "sentences_refused": refused[CHILD_SENTENCES],
             "short": len(texts[CHILD_SHORT]),
@@ -39,4 +40,5 @@ def measure_refusals(refuses: Callable[[str], bool], folder: Path = CHILDREN) ->
             "others": len(texts[OTHER_SENTENCES]) + len(texts[OTHER_SHORT]),
             "others_refused": refused[OTHER_SENTENCES] + refused[OTHER_SHORT],
         }
-    return measured
+        measured.setdefault(path.stem, Counter()).update(counts)
+    return {code: dict(counts) for code, counts in sorted(measured.items())}

@@ -45,13 +45,14 @@ class LanguageTraining:
     """Everything that decides how head and look come out; saved in their card.
 
     `least_probability` is the network's own probability that becomes the policy's threshold for texts: lower than that
-    threshold, because through the head texts about children look less like such.
+    threshold, because through the head texts about children look less like such. At .35, 19 in place of 12 of 133
+    harmless Russian texts were refused, for one more of 183 about children.
     """
 
     head: HeadFit = field(default_factory=HeadFit)
     look: NetworkFit = field(default_factory=lambda: NetworkFit(48, 0.1, 0.3, epochs=6, batch=256))
     example_weight: int = 4
-    least_probability: float = 0.35
+    least_probability: float = 0.52
     seed: int = 0
 
 
