@@ -15,6 +15,7 @@ from typing import NoReturn
 from index_store.compliance.normalising import MAX_CHARACTERS, normalise
 from index_store.compliance.policy import load_policy
 from index_store.compliance.texts import TextRule, TextVerdict
+from index_store.encoders.languages.head import LanguageEncoder
 from index_store.encoders.onnx_dual import OnnxTextEncoder
 from index_store.encoders.registry import encoder_card
 from index_store.errors import UsageError
@@ -69,7 +70,7 @@ class Texts(Target):
         self._words = sorted(self._rule.senses)
         self._names = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._words))})\b")
         self._seen: list[tuple[str, str]] = []
-        self._kept = TextRule.check, OnnxTextEncoder.encode_texts
+        self._kept = TextRule.check, OnnxTextEncoder.encode_texts, LanguageEncoder.encode_texts
         self._searcher = self._recording_searcher()
         self._rule.check("a boy on a swing")
 
@@ -124,7 +125,7 @@ class Texts(Target):
             raise FaultFound(f"{text[:100]!r}: normalised first it is judged {again}, else {verdict}")
 
     def close(self) -> None:
-        TextRule.check, OnnxTextEncoder.encode_texts = self._kept  # type: ignore[method-assign]
+        TextRule.check, OnnxTextEncoder.encode_texts, LanguageEncoder.encode_texts = self._kept  # type: ignore[method-assign]
 
     def _check_what_is_encoded(self, text: str) -> None:
         """Ask a searcher: the text that it encodes must be the one that it checked, in its normal form."""
@@ -145,12 +146,13 @@ class Texts(Target):
             seen.append(("checked", text))
             return check(rule, text)
 
-        def encode(encoder: OnnxTextEncoder, texts: Sequence[str]) -> NoReturn:
+        def encode(encoder: OnnxTextEncoder | LanguageEncoder, texts: Sequence[str]) -> NoReturn:
             seen.extend(("encoded", text) for text in texts)
             raise _Asked
 
         TextRule.check = recording_check  # type: ignore[method-assign]
         OnnxTextEncoder.encode_texts = encode  # type: ignore[method-assign,assignment]
+        LanguageEncoder.encode_texts = encode  # type: ignore[method-assign,assignment]
         searcher = Searcher(str(self.scratch))
         card = encoder_card()
         searcher.__dict__["store"] = SimpleNamespace(manifest=Manifest(card.name, card.dimension))
