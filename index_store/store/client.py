@@ -141,10 +141,8 @@ def close_folder(place: str) -> None:
 
 def find_collection(client: ClientAPI, name: str) -> Collection | None:
     """Return a collection by its name, None where the store has none of that name."""
-    if isinstance(client, ReadingClient) and client.public() is None:
-        return client.find(name)
     if isinstance(client, ReadingClient):
-        return next((each for each in client.list_collections() if each.name == name), None)
+        return client.find(name)
     from index_store.store.chroma_import import NotFoundError  # late, as above
 
     try:

@@ -141,7 +141,7 @@ def _measured(
     tower: SentenceTower, head: Head, output: Path, rule: TextRule, threshold: float
 ) -> dict[str, dict[str, int]]:
     """Return how texts of each language are judged, words and look together, as a query is."""
-    encoder = encoder_card().name
+    encoder = encoder_card().towers
     (output / CARD_FILE).write_text(json.dumps({"encoder": encoder}), encoding="utf-8")
     look = load_text_look(encoder, output)
 
