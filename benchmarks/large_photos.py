@@ -63,7 +63,7 @@ def memory(originals: list[Path], work: Path, count: int) -> list[Row]:
         original = originals[number % len(originals)]
         shutil.copyfile(original, many / f"{number:05}.jpg")
         with (many / f"{number:05}.jpg").open("ab") as file:
-            file.write(b"%d" % number)  # behind the end of the picture: another content, so it is embedded anew
+            file.write(b"%d" % number)  # behind the end of the picture: another content, so it is embedded again
     for original in originals[:100]:
         shutil.copyfile(original, few / original.name)
     with Image.open(originals[0]) as picture:

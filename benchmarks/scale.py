@@ -109,7 +109,7 @@ def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tup
     """Write a row for each file, each tenth withheld; return the vectors and the seconds that writing took."""
     policy = load_policy()
     rule = choose_photo_rules(encoder_card(), policy).version
-    # as the rule of today would say, so that none is judged anew
+    # as the rule of today would say, so that none is judged again
     clean, withheld = (Verdict(bool(n), float(n), "", rule, policy.digest) for n in (0, 1))
     parts, seconds = [], 0.0
     for start in range(0, len(files), BATCH):

@@ -11,6 +11,6 @@ NOTICE = 3
 INTERRUPTED = 130
 """Ctrl-C: 128 + SIGINT."""
 TERMINATED = 143
-"""Told to end: 128 + SIGTERM."""
+"""Asked to end: 128 + SIGTERM."""
 BROKEN_PIPE = 141
 """The reader of standard output went away: 128 + SIGPIPE."""

@@ -106,7 +106,7 @@ def suggestion(error: click.NoSuchOption) -> str:
 
 
 def set_loudness(context: click.Context, *, verbose: int, quiet: bool, debug: bool) -> None:
-    """Note how much is told on standard error; what is given before and behind the command adds up."""
+    """Note how much is written to standard error; what is given before and behind the command adds up."""
     told = context.find_root().obj
     told["verbose"] += verbose
     told["quiet"] |= quiet

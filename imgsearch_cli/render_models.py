@@ -157,7 +157,7 @@ def render_languages(report: LanguageReport) -> None:
 
 
 def render_training(report: TrainingReport, *, quiet: bool) -> None:
-    """Write the figures of a training run on held-out photos, the constant predictor's beside them."""
+    """Write the figures of a training run on held-out photos, with the constant predictor's."""
     if not quiet:
         for note in report.notes:
             say(note)

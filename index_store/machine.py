@@ -1,4 +1,4 @@
-"""What this machine lends to the program: cores and a device; standard library only."""
+"""What this machine offers: cores and a device; standard library only."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class WordPair(NamedTuple):
 
 
 class Contexts(NamedTuple):
-    """The words that make a child word harmless; policy.toml has an example beside each list."""
+    """The words that make a child word harmless; policy.toml has an example for each list."""
 
     animals: frozenset[str]
     things: frozenset[str]
@@ -59,7 +59,7 @@ class Contexts(NamedTuple):
 
 
 class Schools(NamedTuple):
-    """Schools whose pupils are under the limit, and the words beside which no pupil need be there."""
+    """Schools whose pupils are under the limit, and the words next to which a school's name need not mean a pupil."""
 
     names: tuple[str, ...]
     harmless: frozenset[str]

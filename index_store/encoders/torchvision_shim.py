@@ -1,4 +1,4 @@
-"""Let torchvision be imported beside a CPU build of torch.
+"""Let torchvision be imported with a CPU build of torch.
 
 The package index serves torch for the CPU and torchvision for CUDA. The latter's `_C.so` does not load then, its
 operators stay undeclared, and `import torchvision`, with everything that imports it (transformers,

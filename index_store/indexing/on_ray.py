@@ -50,7 +50,7 @@ def embed_on_ray(
     """Embed and write the photos of all jobs with actors on Ray, at most `most` of them.
 
     Raises:
-        ClusterError: Ray cannot be started or reached, has no room for an actor, or gave up a block.
+        ClusterError: Ray cannot be started or reached, has too few free resources for an actor, or gave up a block.
         ImgsearchError: what an actor could not do, in its own words.
     """
     progress(0, len(jobs), "starting Ray")
@@ -90,11 +90,13 @@ class _Run:
             self._progress(photos, len(jobs), f"block {len(parts)} of {all_blocks}, nodes: {nodes}")
             rounds += 1
             if rounds == _ROUNDS_BEFORE_NEWS and not any(actor.ready for actor in self._actors):
-                _LOG.warning("the Ray cluster has no room for an actor yet; waiting for other work on it to end")
+                _LOG.warning(
+                    "the Ray cluster has no free resources for an actor yet; waiting for other work on it to end"
+                )
         return all_of(parts)
 
     def _room(self) -> int:
-        """Return how many actors the cluster can hold now, beside no other work."""
+        """Return how many actors the cluster can hold now, while no other work runs."""
         room = sum(_holds(resources, self._spec) for resources in _nodes())
         if not room:
             wanted = "a GPU" if self._spec.device == "cuda" else f"a core and {ACTOR_BYTES / 1e6:.0f} MB"

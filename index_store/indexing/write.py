@@ -1,4 +1,4 @@
-"""Encode, judge and write decoded photos: in batches for the encoder, beside Chroma, which gets larger ones."""
+"""Encode, judge and write decoded photos: in batches for the encoder, and larger ones for Chroma."""
 
 from __future__ import annotations
 

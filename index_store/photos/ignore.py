@@ -40,7 +40,7 @@ _RUBBISH = frozenset(
     )
 )
 _RUBBISH_BEGINNINGS = (".trash-", ".trashed-", "._")
-"""Trash of one user, photos in Android's trash, and what macOS keeps beside a file on foreign disks."""
+"""Trash of one user, photos in Android's trash, and what macOS keeps next to a file on foreign disks."""
 
 
 def is_rubbish(name: str) -> bool:

@@ -12,7 +12,7 @@ from index_store.records import PhotoFile
 from index_store.user_text import open_regular
 
 DEVELOPED_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".heic", ".heif", ".hif"])
-"""What cameras and phones write beside a RAW file."""
+"""What cameras and phones write next to a RAW file."""
 
 SIDECAR_SUFFIXES = frozenset([".xmp", ".aae", ".thm", ".pp3", ".dop", ".rpp"])
 """Notes about a photo, in a file of its own; never a photo."""

@@ -202,7 +202,7 @@ class Searcher:
         """Return groups of equal and of nearly equal photos in the folders, the best of each first.
 
         `folders` are absolute paths, none means all; `equal` leaves out what is nearly equal. Withheld photos are left
-        out. Photos that are related are opened, of which `progress` is told; that takes minutes for 10,000.
+        out. Photos that are related are opened, for each of which `progress` is called; that takes minutes for 10,000.
 
         Raises:
             UsageError: nothing is indexed in a folder.
@@ -292,7 +292,7 @@ class Searcher:
         return [replace(match, rank=rank) for rank, match in enumerate(matches, start=1)]
 
     def _shown(self, ranked: Sequence[tuple[float, Candidate]], count: int, filters: Filters) -> tuple[Match, ...]:
-        """Return the first `count` that are not withheld; none that is withheld is told of."""
+        """Return the first `count` that are not withheld; withheld ones are not mentioned."""
         shown: list[Match] = []
         for start in range(0, len(ranked), count):
             some = self._matches(ranked[start : start + count], filters)

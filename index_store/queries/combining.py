@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.float32]
 
 TEXT_WEIGHT = 1.0
-"""What a text counts beside the mean of the given photos, which counts 1."""
+"""The weight of a text, relative to 1 for the mean of the given photos."""
 
 AWAY_WEIGHT = 0.25
 """What the mean of the texts to keep away from counts."""

@@ -69,7 +69,7 @@ def find_duplicates(
 
     Photos that `shows` refuses, paths that `wanted` refuses, and files that are gone are left out. With `equal` only
     files of equal content make a group. Else embeddings are compared pair by pair, and photos that are related are
-    opened: the time grows with the square of their number. `progress` is told of the photos that are opened.
+    opened: the time grows with the square of their number. `progress` is called for each photo that is opened.
     """
     photos, rows = _shown_photos(store, shows, wanted)
     order = sorted(range(len(photos)), key=lambda place: _goodness(photos[place]))

@@ -121,4 +121,4 @@ def save_head(head: Head, folder: Path) -> None:
 
 
 def _broken(path: Path) -> WeightsError:
-    return WeightsError(f"{path}: missing or damaged; install imgsearch-cli again ({CARD_FILE} stands beside it)")
+    return WeightsError(f"{path}: missing or damaged; install imgsearch-cli again ({CARD_FILE} is in the same folder)")

@@ -90,7 +90,7 @@ def read_captions(folder: Path) -> list[CaptionedPhoto]:
     """Read the photos of `captions.tsv`, in the order of their names.
 
     The table is separated by tabs and has the columns `image` and `caption`, one row a caption, and perhaps `source`;
-    others are passed over. The photos lie in `images/` beside it, or directly beside it.
+    others are passed over. The photos lie in `images/` in the table's folder, or in that folder itself.
 
     Raises:
         DataError: the table or photos that it names are missing, or rows are incomplete; all problems in one line.

@@ -14,7 +14,7 @@ from index_store.errors import DataError, UsageError
 from index_store.training.data.judgements import EXPERT_SCALE, Judgements, require_pairs
 
 CROWD_PAIR_WEIGHT = 0.25
-"""How much a pair judged by the crowd alone counts beside a pair that experts judged."""
+"""The weight of a pair judged by the crowd alone, relative to a pair that experts judged."""
 
 MIN_SPREAD = 1e-6
 

@@ -35,7 +35,7 @@ _LOOSE_ENDS = frozenset(
 class TextTraining:
     """The configuration of training the text tower alone.
 
-    `pieces` texts of one to five words stand beside a batch of `batch` captions: nobody says which photo they belong
+    `pieces` texts of one to five words are added to a batch of `batch` captions: nobody says which photo they belong
     to, so the teacher alone does. `contrast` weighs the contrastive loss against the teacher's; without a teacher it is
     all that there is.
     """

@@ -18,7 +18,7 @@ from index_store.training.encoder.model import DualModel
 from index_store.training.encoder.onnx_weights import import_towers
 
 CHECKPOINT_FILE = "towers.pt"
-"""The float towers, beside the ONNX files that were made from them."""
+"""The float towers, next to the ONNX files that were made from them."""
 BASES, SHIPPED = "bases", "shipped"
 
 

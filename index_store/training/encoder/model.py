@@ -17,7 +17,7 @@ from index_store.training.encoder.config import HeadShape
 
 
 class Head(nn.Module):
-    """Map pooled features to a unit vector: a linear map plus a small network beside it."""
+    """Map pooled features to a unit vector: a linear map plus a small network in parallel."""
 
     def __init__(self, features: int, shape: HeadShape) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Prepare captions for training: what the policy withholds is left out, names of persons are replaced.
 
-Both take minutes over ten thousands of captions, so the result is kept beside the other caches.
+Both take minutes over ten thousands of captions, so the result is kept with the other caches.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Teachers for texts: large text trunks, frozen, with an ensemble of heads onto the embeddings of photos.
 
-A trunk that is too large to ship knows more of what texts mean. Its pooled features, beside those of the own trunk,
+A trunk that is too large to ship knows more of what texts mean. Its pooled features, with those of the own trunk,
 are computed once for all texts; heads on them learn in a minute which photo a text is about.
 """
 

@@ -1,4 +1,4 @@
-"""`train_texts`: a better text tower for an encoder whose photo tower stays, in four steps told in order.
+"""`train_texts`: a better text tower for an encoder whose photo tower stays, in four steps run in order.
 
 1. The embeddings of all photos, by the encoder's own photo tower.
 2. The pooled features of all texts, by the teacher's trunk and by the encoder's own.
@@ -231,7 +231,7 @@ def _write(
     family: str,
     started: float,
 ) -> EncoderReport:
-    """Export the text tower, measure the exported file, and put it beside the unchanged photo tower."""
+    """Export the text tower, measure the exported file, and put it next to the unchanged photo tower."""
     sets, galleries = seen
     before = json.loads((card.folder / CARD_FILE).read_text(encoding="utf-8"))
     photos = [photo for each in sets for photo in each.training]

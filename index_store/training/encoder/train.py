@@ -1,6 +1,6 @@
 """Train the dual encoder on captioned photos, in three steps that `train_encoder` tells in order.
 
-1. *Warm-up*: the trunks stand still, their pooled features are computed once, and each pair of heads learns on them.
+1. *Warm-up*: the trunks are frozen, their pooled features are computed once, and each pair of heads learns on them.
 2. *Joint training*: the photo trunk's tail, the text trunk and all heads together, on the cached maps of the photo
    trunk's front. All heads read the same pooled features, so an ensemble of them costs next to nothing.
 3. *Reduction and export*: the heads' joined vectors are rotated into fewer dimensions, and the towers written as ONNX.
@@ -41,7 +41,7 @@ OWN_FAMILY = "own-lite2-minilm"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a training reads and writes beside its data.
+    """What a training reads and writes besides its data.
 
     `start` is the encoder's folder that training goes on from, None for the bases. `validation` are folders that are
     measured on and never trained on. `cache` keeps what is made of photos and captions before they are learned from,

@@ -75,7 +75,7 @@ def write_encoder(
     """Export trained towers, measure the exported files, and put them with their card and the towers into `output`.
 
     Raises:
-        EncoderError: the encoder in `output` finds more of the held-out photos; the new one is put beside it.
+        EncoderError: the encoder in `output` finds more of the held-out photos; the new one is written next to it.
     """
     model, photo_base, text_base = trained.model, trained.photo_base, trained.text_base
     photos = [photo for each in sets for photo in each.training]

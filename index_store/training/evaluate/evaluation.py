@@ -1,7 +1,7 @@
 """Evaluate a reranker: on judged pairs against people, and on queries against the photo each text was written for.
 
 Ranking goes through `search.rank`, the same that a query goes through, with the policy off; how many queries and photos
-the policy would have withheld is counted beside it.
+the policy would have withheld is counted next to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measure a model on judged pairs: errors, rank correlation with people, calibration, and the constant beside it."""
+"""Measure a model and the constant predictor on judged pairs: errors, rank correlation with people, calibration."""
 
 from __future__ import annotations
 

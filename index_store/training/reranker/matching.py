@@ -38,8 +38,8 @@ class MatchingOptions:
     """How the bilinear match is learned; chosen on photo-group validation, see docs/relevance.md.
 
     `penalty` holds the weights near zero; `scale` multiplies the centred vectors, and so says what a weight costs
-    beside a bias; `crowd_weight` is what a pair of the crowd counts beside one of the experts; `folds` is how often the
-    match is fitted again so that the regressor sees it on photos that it was not fitted on.
+    relative to a bias; `crowd_weight` is the weight of a pair of the crowd, relative to one of the experts; `folds` is
+    how often the match is fitted again so that the regressor sees it on photos that it was not fitted on.
     """
 
     penalty: float = 1_000.0

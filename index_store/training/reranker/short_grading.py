@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from index_store.reranker.cosine import Scorer
 
 GRADE_WEIGHT = 1.0
-"""What a graded pair counts beside the mean pair: five times as much changes precision and right ones shown by .05."""
+"""The weight of a graded pair, relative to the mean pair.
+
+Five times as much changes precision and right ones shown by .05.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ DEFAULT_MIN_SCORE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """Everything that a training run can be told; saved in the card beside the weights.
+    """Everything that a training run can be set; saved in the card with the weights.
 
     From the captions of the folders `short` a model for short queries is trained; it is measured on `measured`, too.
     """

@@ -97,7 +97,7 @@ def variants() -> Iterator[Variant]:
 
 
 def notebooks() -> Iterator[Variant]:
-    """Yield the notebooks' own recipes: concatenated vectors, each measured on its own target beside its constant."""
+    """Yield the notebooks' own recipes: concatenated vectors, each measured on its own target, with its constant."""
     block = "Notebooks: ResNet-18 and text vectors, concatenated; each measured on its own target"
     for source, short in NOTEBOOK_TEXTS.items():
         for title, target, weight in NOTEBOOK_TARGETS:

@@ -1,4 +1,4 @@
-"""The shipped encoder against the float towers it was exported from, as recorded and, where they are at hand, anew."""
+"""The shipped encoder against the float towers it was exported from: as recorded, and measured where they are here."""
 
 from __future__ import annotations
 
