@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, Pixels
 
 TEXT_BATCH = 64
+LEAST_TEXTS = 4
+"""Fewer texts in one run of the tower take twice as long, each."""
 PHOTO_BATCH = 4
 """Photos in one run of the tower, of which each core makes its own: on two cores a tenth to a fifth faster than one run
 of 16 that both share, and smaller in memory."""
@@ -40,7 +42,8 @@ class OnnxTextEncoder(CardHolder):
         super().__init__(card)
         self._tokenizer = _open_tokenizer(weight_file(card, TOKENIZER_FILE), card.max_tokens)
         self._session = _open_session(weight_file(card, TEXT_FILE))
-        self._threads = ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="texts")
+        self._at_once = threads or usable_cores()
+        self._threads = ThreadPoolExecutor(self._at_once, thread_name_prefix="texts")
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Return one unit row for each text, in order; what is longer than the model's maximum is cut.
@@ -52,7 +55,8 @@ class OnnxTextEncoder(CardHolder):
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(plain)]
         # texts of like length share a batch, because a batch is as wide as its longest text
         order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
-        batches = [order[start : start + TEXT_BATCH] for start in range(0, len(order), TEXT_BATCH)]
+        size = min(TEXT_BATCH, max(LEAST_TEXTS, -(-len(texts) // self._at_once)))
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
         encoded = self._threads.map(self._encode_tokens, ([tokens[index] for index in batch] for batch in batches))
         for batch, part in zip(batches, encoded, strict=True):
             rows[batch] = part

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -52,6 +53,9 @@ _WITHHELD_DIGITS = 2
 _MOST_TOGETHER = 20_000
 """Candidates that are kept for several questions at once: 20,000 are 30 MB."""
 
+_LEAST_TOGETHER = 4
+"""Texts for which it pays to encode them together."""
+
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
@@ -72,6 +76,15 @@ class _Aimed:
     def pool_size(self) -> int:
         """How many candidates it begins with."""
         return max(self.question.pool, self.question.k) + len(self.aim.left_out if self.aim is not None else ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """The ranked pool of a question, and perhaps what has been read for it: rows by content, decisions by hand."""
+
+    ranked: list[tuple[float, Candidate]]
+    photos: Mapping[str, StoredPhoto] = field(default_factory=dict)
+    decisions: HandDecisions | None = None
 
 
 class Searcher:
@@ -109,6 +122,7 @@ class Searcher:
         self._judge = TextJudge(self.policy, self._languages)
         self._shipped_card = encoder_card()
         self._unpacked = 0, HandDecisions()
+        self._ahead: Mapping[str, Embedding] = {}
 
     def ask(
         self, query: str | Question, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
@@ -130,15 +144,29 @@ class Searcher:
     def ask_all(self, questions: Sequence[Question]) -> list[Answer | UsageError]:
         """Answer several questions, in less time than one after the other, and each as `ask` does.
 
-        What is wrong with one question is its own error; what concerns all is raised, as `ask` raises it.
+        What is wrong with one question is its own error; what concerns all is raised, as `ask` raises it. Texts go
+        through the tower together, which moves a number of an embedding by at most .0005.
         """
+        self._ahead = self._encoded_together(questions)
         aimed = list(self._threads.map(_or_error(self._aimed), questions))
-        pools = self._pools([each for each in aimed if isinstance(each, _Aimed) and each.aim is not None])
+        beginnings = self._beginnings([each for each in aimed if isinstance(each, _Aimed) and each.aim is not None])
 
         def answer(each: _Aimed | UsageError) -> Answer | UsageError:
-            return each if isinstance(each, UsageError) else self._answer(each, pools.get(id(each)))
+            return each if isinstance(each, UsageError) else self._answer(each, beginnings.get(id(each)))
 
         return list(self._threads.map(_or_error(answer), aimed))
+
+    def _encoded_together(self, questions: Sequence[Question]) -> Mapping[str, Embedding]:
+        """Return the embeddings of the questions' English texts by the tower that ships, by text."""
+        texts: dict[str, None] = {}
+        for asked in questions:
+            with suppress(UsageError):  # raised again where the question is answered
+                text = checked(asked)[0].text
+                if text and not self._languages.read(text, asked.language):
+                    texts[text] = None
+        if len(texts) < _LEAST_TOGETHER:
+            return {}
+        return dict(zip(texts, self._shipped_tower.encode_texts(list(texts)), strict=True))
 
     def _aimed(self, asked: Question) -> _Aimed:
         """Return what is searched for; raises as `ask` does."""
@@ -150,13 +178,13 @@ class Searcher:
             _LOG.info("question embedded by %s in %.0f ms", self.store.manifest.encoder, took)
         return _Aimed(asked.text, question, warnings, aim)
 
-    def _answer(self, aimed: _Aimed, pool: list[Candidate] | None = None) -> Answer:
-        """Return the answer; `pool` are the nearest photos, where they are known."""
+    def _answer(self, aimed: _Aimed, beginning: _Beginning | None = None) -> Answer:
+        """Return the answer; `beginning` is what is known of it already."""
         question, aim, started = aimed.question, aimed.aim, time.perf_counter()
         if aim is None:
             return Answer(aimed.asked, notice=self.policy.notice, refused=True)
         least = aim.scorer.min_score if question.min_score is None else question.min_score
-        ranked, matches = self._found(aim, question, least, pool)
+        ranked, matches = self._found(aim, question, least, beginning)
         took = 1000 * (time.perf_counter() - started)
         place = self.store.place
         _LOG.info("%d candidates from %s, reranked by %s, in %.0f ms", len(ranked), place, aim.scorer.version, took)
@@ -173,8 +201,8 @@ class Searcher:
             nearest=nearest,
         )
 
-    def _pools(self, aimed: Sequence[_Aimed]) -> dict[int, list[Candidate]]:
-        """Return the nearest photos of several questions, searched together, by the id of each."""
+    def _beginnings(self, aimed: Sequence[_Aimed]) -> dict[int, _Beginning]:
+        """Search for several questions together; return what is found for each by its id."""
         found: dict[int, list[Candidate]] = {}
         for filters in {each.question.filters for each in aimed}:
             some = [each for each in aimed if each.question.filters == filters]
@@ -186,7 +214,12 @@ class Searcher:
             vectors = np.stack([each.aim.vector for each in some if each.aim is not None])
             pools = self.store.nearest_to_each(vectors, max(sizes), filters)
             found |= {id(each): pool[:size] for each, pool, size in zip(some, pools, sizes, strict=True)}
-        return found
+        searched = [each for each in aimed if id(each) in found]
+        ranked = list(self._threads.map(lambda each: _ranked(each.aim, found[id(each)]), searched))
+        best = {c.key for each, pool in zip(searched, ranked, strict=True) for _, c in pool[: 2 * each.question.k]}
+        photos = self.store.photos_of(list(best)) if best else {}
+        decisions = self._standing_decisions()
+        return {id(e): _Beginning(pool, photos, decisions) for e, pool in zip(searched, ranked, strict=True)}
 
     @once
     def _threads(self) -> ThreadPoolExecutor:
@@ -259,32 +292,28 @@ class Searcher:
         return self._judge.refuses(combined(text, [], away), other=any(others))
 
     def _found(
-        self, aim: Aim, question: Question, least: float, first: list[Candidate] | None
+        self, aim: Aim, question: Question, least: float, beginning: _Beginning | None
     ) -> tuple[list[tuple[float, Candidate]], list[Match]]:
-        """Return the ranked pool and the matches: the pool grows where withheld photos have used up its places.
-
-        `first` is the pool to begin with, where it is known.
-        """
+        """Return the ranked pool and the matches: the pool grows where withheld photos have used up its places."""
         pool = max(question.pool, question.k)
         while True:
-            candidates = first
-            if candidates is None:
-                candidates = self.store.nearest(aim.vector, pool + len(aim.left_out), question.filters)
-            first = None
-            there = [candidate for candidate in candidates if candidate.key not in aim.left_out]
-            ranked = rank(aim.vector, there, aim.scorer)
-            matches = self._best(ranked, question, least)
+            if beginning is None:
+                nearest = self.store.nearest(aim.vector, pool + len(aim.left_out), question.filters)
+                beginning = _Beginning(_ranked(aim, nearest))
+            ranked = beginning.ranked
+            matches = self._best(beginning, question, least)
             shown = sum(not match.withheld for match in matches)
             if shown >= question.k or len(matches) < len(ranked) or len(ranked) < pool or pool == MAX_K:
                 return ranked, matches
-            pool = min(2 * pool, MAX_K)
+            pool, beginning = min(2 * pool, MAX_K), None
 
-    def _best(self, ranked: Sequence[tuple[float, Candidate]], question: Question, least: float) -> list[Match]:
+    def _best(self, beginning: _Beginning, question: Question, least: float) -> list[Match]:
         """Return the matches up to the last of the `k` that are shown."""
-        near = [(score, candidate) for score, candidate in ranked if score >= least - 10**-_WITHHELD_DIGITS]
+        near = [(score, candidate) for score, candidate in beginning.ranked if score >= least - 10**-_WITHHELD_DIGITS]
         matches: list[Match] = []
         for start in range(0, len(near), question.k):
-            matches += _reaching(self._matches(near[start : start + question.k], question.filters), least)
+            some = self._matches(near[start : start + question.k], question.filters, beginning)
+            matches += _reaching(some, least)
             places = [place for place, match in enumerate(matches) if not match.withheld]
             if len(places) >= question.k:
                 matches = matches[: places[question.k - 1] + 1]
@@ -305,7 +334,7 @@ class Searcher:
         """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept."""
         shipped = self._shipped_card
         fresh = "_shipped_tower" not in self.__dict__  # to open a tower costs what the cache saves, to run it less
-        known = self._cache.get(shipped.towers, text, shipped.dimension) if fresh else None
+        known = self._cache.get(shipped.towers, text, shipped.dimension) if fresh else self._ahead.get(text)
 
         def by_shipped(wanted: str) -> Embedding:
             return known if known is not None and wanted == text else self._shipped_tower.encode_texts([wanted])[0]
@@ -440,10 +469,16 @@ class Searcher:
 
         return GivenPhotos(self._store_card, self.policy, self._encoder, withhold=self._withhold)
 
-    def _matches(self, ranked: Sequence[tuple[float, Candidate]], filters: Filters) -> list[Match]:
+    def _matches(
+        self, ranked: Sequence[tuple[float, Candidate]], filters: Filters, beginning: _Beginning | None = None
+    ) -> list[Match]:
         """Return what is shown of the best; a photo that a writer has dropped meanwhile is left out."""
-        known = self.store.photos_of([candidate.key for _, candidate in ranked])
-        decisions = self._standing_decisions() if self._withhold else HandDecisions()
+        keys = [candidate.key for _, candidate in ranked]
+        known, decisions = (beginning.photos, beginning.decisions) if beginning is not None else ({}, None)
+        if not known.keys() >= set(keys):
+            known = self.store.photos_of(keys)
+        if decisions is None:
+            decisions = self._standing_decisions() if self._withhold else HandDecisions()
         matches: list[Match] = []
         for score, candidate in ranked:
             photo = known.get(candidate.key)
@@ -533,6 +568,14 @@ def rank(
     scores = reranker.score(query_embedding, np.stack([candidate.embedding for candidate in candidates]))
     ranked = zip((float(score) for score in scores), candidates, strict=True)
     return sorted(ranked, key=lambda pair: (-pair[0], -pair[1].similarity, pair[1].key))
+
+
+def _ranked(aim: Aim | None, candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
+    """Return the candidates ranked, without the photos that the question gives."""
+    if aim is None:
+        return []
+    there = [candidate for candidate in candidates if candidate.key not in aim.left_out]
+    return rank(aim.vector, there, aim.scorer)
 
 
 def _reaching(matches: Sequence[Match], least: float) -> list[Match]:
