@@ -127,13 +127,15 @@ class ImageStore:
 
     def count(self) -> int:
         """Return how many photos the store holds: rows, of which each has a content of its own, and their copies."""
-        with translated(self.place):
-            rows = whole_number(self._collection.count())
-        return rows + sum(len(photo.files) - 1 for photo in self._photos_where({COPIES: {"$gte": 2}}))
+        rows = None if self._table is None else self._table.count()
+        if rows is None:
+            with translated(self.place):
+                rows = whole_number(self._collection.count())
+        return rows + sum(len(photo.files) - 1 for photo in self._photos_from(COPIES, 2))
 
     def withheld(self, threshold: float) -> list[StoredPhoto]:
         """Return the photos that are withheld under a policy with this threshold, sorted by path."""
-        return _by_path(self._photos_where({WITHHELD_UP_TO: {"$gte": threshold}}))
+        return _by_path(self._photos_from(WITHHELD_UP_TO, float(threshold)))
 
     def outdated_verdicts(self, rule: str, policy: str) -> list[StoredPhoto]:
         """Return the photos, sorted by path, that another rule or policy judged, and that nobody decided by hand."""
@@ -160,6 +162,15 @@ class ImageStore:
     def _photos_where(self, condition: Any) -> Iterator[StoredPhoto]:
         for page in self._pages(self._collection, condition):
             for row_id, row in page:
+                yield self._photo(row_id, row)
+
+    def _photos_from(self, key: str, least: float) -> Iterator[StoredPhoto]:
+        """Yield the photos whose number under `key` is at least `least`."""
+        rows = None if self._table is None else self._table.rows_from(key, least)
+        if rows is None:
+            yield from self._photos_where({key: {"$gte": least}})
+        else:
+            for row_id, row in rows:
                 yield self._photo(row_id, row)
 
     def _photo(self, row_id: str, row: Mapping[str, Any]) -> StoredPhoto:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any, TypeVar
 
 from index_store.store.answers import AnsweredRow
 from index_store.store.database import reading
 from index_store.store.groups import DAY, GROUP, Passing
 
 _LOG = logging.getLogger(__name__)
+
+Cells = tuple[Any, ...]
+_Read = TypeVar("_Read")
 
 _MOST_AT_ONCE = 10_000
 """SQLite takes 32,766 parameters."""
@@ -30,9 +34,11 @@ _LAGS = "SELECT 1 FROM embeddings_queue WHERE seq_id > ? AND substr(topic, -36) 
 _ROWS = """
 SELECT e.embedding_id, m.key, m.string_value, m.int_value, m.float_value, m.bool_value
 FROM embeddings e LEFT JOIN embedding_metadata m ON m.id = e.id
-WHERE e.segment_id = ? AND e.embedding_id IN ({})
+WHERE e.segment_id = ? AND e.{}
 ORDER BY e.id
 """
+_NUMBER = "id IN (SELECT id FROM embedding_metadata WHERE key = ? AND {} >= ?)"
+_COUNT = "SELECT COUNT(*) FROM embeddings e WHERE e.segment_id = ?"
 _IDS = "SELECT e.embedding_id FROM embeddings e WHERE e.segment_id = ?"
 _HAS = " AND e.id {} (SELECT id FROM embedding_metadata WHERE key = ? AND int_value {})"
 
@@ -45,17 +51,18 @@ class RowTable:
         self._place = place
         self._collection = collection
 
+    def count(self) -> int | None:
+        """Return the number of rows; None where only Chroma can say."""
+        return self._asked(_COUNT, [], lambda cells: int(next(iter(cells))[0]))
+
     def rows_of(self, ids: Sequence[str]) -> list[AnsweredRow] | None:
         """Return id and metadata of those of the rows that there are; None where only Chroma can say."""
-        cells = self._asked(_ROWS.format(_marks(ids)), ids)
-        if cells is None:
-            return None
-        found: dict[str, dict[str, Any]] = {}
-        for row_id, key, *values in cells:
-            row = found.setdefault(str(row_id), {})
-            if key is not None:
-                row[str(key)] = _value(*values)
-        return list(found.items())
+        return self._asked(_ROWS.format(f"embedding_id IN ({_marks(ids)})"), ids, _rows)
+
+    def rows_from(self, key: str, least: float) -> list[AnsweredRow] | None:
+        """Return the rows whose number under `key`, of the type of `least`, is at least that; None as `rows_of`."""
+        column = "int_value" if isinstance(least, int) else "float_value"
+        return self._asked(_ROWS.format(_NUMBER.format(column)), [key, least], _rows)
 
     def passing(self, rows: Passing) -> list[str] | None:
         """Return the ids of the rows that pass; None where only Chroma can say."""
@@ -69,11 +76,10 @@ class RowTable:
             listed = sorted(rows.groups if few else rows.others)
             sql += _HAS.format("IN" if few else "NOT IN", f"IN ({_marks(listed)})")
             values += [GROUP, *listed]
-        found = self._asked(sql, values)
-        return None if found is None else [str(row_id) for (row_id,) in found]
+        return self._asked(sql, values, lambda cells: [str(row_id) for (row_id,) in cells])
 
-    def _asked(self, sql: str, values: Sequence[str | int]) -> list[tuple[Any, ...]] | None:
-        """Return what the database answers; None where a part of the rows is in the log, or it cannot be read."""
+    def _asked(self, sql: str, values: Sequence[str | float], read: Callable[[Iterable[Cells]], _Read]) -> _Read | None:
+        """Return what `read` makes of the answer; None where a part of the rows is in the log, or none can be read."""
         if len(values) > _MOST_AT_ONCE:
             return None
         try:
@@ -82,10 +88,18 @@ class RowTable:
                 found = database.execute(_SEGMENT, (self._collection,)).fetchall()
                 if len(found) != 1 or database.execute(_LAGS, (found[0][2], found[0][1])).fetchone():
                     return None
-                return database.execute(sql, (found[0][0], *values)).fetchall()
+                return read(database.execute(sql, (found[0][0], *values)))
         except sqlite3.Error as error:
             _LOG.info("rows are left to Chroma: %s", error)
             return None
+
+
+def _rows(cells: Iterable[Cells]) -> list[AnsweredRow]:
+    """Return rows put together from their cells, those of a row next to each other."""
+    found: list[AnsweredRow] = []
+    for row_id, of_row in groupby(cells, key=lambda cell: str(cell[0])):
+        found.append((row_id, {str(key): _value(*values) for _, key, *values in of_row if key is not None}))
+    return found
 
 
 def _marks(values: Sequence[str | int]) -> str:

@@ -342,6 +342,9 @@ def test_a_query_and_what_it_shows_ask_chroma_for_no_row(large_place, tmp_path, 
 
     monkeypatch.setattr(store._collection, "query", never)
     monkeypatch.setattr(store._collection, "get", never)
+    monkeypatch.setattr(store._collection, "count", never)
+    assert store.count() > 1000
+    assert isinstance(store.withheld(0.5), list)
     query = unit_rows(Random(9), 1)[0]
     for filters in (Filters(), Filters(camera="acme 5"), Filters(folders=("/photos/07",)), Filters(shape="portrait")):
         found = store.nearest(query, 20, filters)
@@ -363,6 +366,10 @@ def test_rows_are_read_from_the_database_as_by_the_public_client(history, tmp_pa
         wanted = {key: row for key, row in zip(held["ids"], held["metadatas"], strict=True) if key in ids}
         assert dict(table.rows_of(ids) or []) == wanted
         compared += len(wanted)
+        assert table.count() == len(held["ids"])
+        for key, least in ((DAY, 20210606), ("share", 0.4)):
+            above = public.get(where={key: {"$gte": least}}, include=["metadatas"])
+            assert dict(table.rows_from(key, least) or []) == dict(zip(above["ids"], above["metadatas"], strict=True))
         few, many = frozenset(random.sample(range(6), 2)), frozenset(range(6))
         for passing in (
             Passing(first=20210605),
@@ -388,3 +395,4 @@ def test_rows_that_are_in_the_log_alone_are_left_to_chroma(tmp_path):
     )
     assert RowTable(str(tmp_path), "photos-x").rows_of(["a"]) is None
     assert RowTable(str(tmp_path), "photos-x").passing(Passing(first=1)) is None
+    assert RowTable(str(tmp_path), "photos-x").count() is None

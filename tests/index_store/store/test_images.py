@@ -332,9 +332,9 @@ def test_a_full_disk_is_named_where_chroma_does_not_say_so(store, monkeypatch):
     def failing(**_):
         raise RuntimeError("Error in compaction")
 
-    monkeypatch.setattr(store, "_collection", SimpleNamespace(count=failing))
+    monkeypatch.setattr(store, "_collection", SimpleNamespace(get=failing))
     with pytest.raises(StoreError, match="the store failed: Error in compaction$"):
-        store.count()
+        store.embeddings(["a"])
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 4096, 4096))
     with pytest.raises(StoreError, match="Error in compaction; its disk is full: free some space and try again"):
-        store.count()
+        store.embeddings(["a"])
