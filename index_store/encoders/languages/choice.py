@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from index_store.errors import UsageError
@@ -188,6 +188,7 @@ def _locale() -> str:
     return named.partition("_")[0].partition(".")[0].lower()
 
 
+@lru_cache(maxsize=4096)
 def _is_whole(word: str) -> bool:
     """Return whether the shipped tokenizer knows a word as one piece."""
     return all(f'"{part}":'.encode() in _vocabulary() for part in word.split("'") if part)

@@ -46,7 +46,7 @@ class OtherLanguages:
             WeightsError: head and card are missing, or made for another encoder.
         """
         code = language_code(language) if language else self.language
-        if code == ENGLISH or (code == AUTO and not (is_installed() and is_foreign(text))):
+        if code == ENGLISH or (code == AUTO and not (self._installed and is_foreign(text))):
             return False
         wheel_folder()
         try:
@@ -58,6 +58,10 @@ class OtherLanguages:
         if code == AUTO:
             refuse_unknown_words(text, self._knows)
         return True
+
+    @once
+    def _installed(self) -> bool:
+        return is_installed()
 
     def _knows(self, word: str) -> bool:
         return self._encoder.knows(word)
