@@ -44,6 +44,9 @@ MAX_PIXELS = 100_000_000
 LEAST_SHARE = 0.5
 """A picture that is cut short is taken from this share of its rows upwards."""
 
+MOST_ELONGATED = 32
+"""Of a strip longer than 32 : 1 the middle is taken, where the aspect ratio is kept; that moves it by half a pixel."""
+
 CUT_SHORT = "is cut short"
 
 Image.MAX_IMAGE_PIXELS = None  # replaced by MAX_PIXELS, which looks at what would really be decoded
@@ -254,17 +257,32 @@ def _load_what_is_there(picture: Image.Image, family: str, wanted: PhotoInput) -
 
 
 def _forms(picture: Image.Image, metadata: Metadata, wanted: PhotoInput) -> _Forms:
-    smooth = smooth_mode(picture)
+    # turned before it is resized, since rounding goes first across and then down
+    upright = metadata.turn(smooth_mode(picture))
     inputs = (wanted,) if wanted.second is None else (wanted, wanted.second)
-    return tuple(_pixels(smooth, metadata, each) for each in inputs)
+    return tuple(_pixels(upright, metadata, each) for each in inputs)
 
 
-def _pixels(smooth: Image.Image, metadata: Metadata, wanted: PhotoInput) -> Pixels:
-    small = smooth.resize(_target_size(*smooth.size, wanted), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    return np.asarray(metadata.turn(to_srgb(small, metadata.colours)), dtype=np.uint8)
+def _pixels(upright: Image.Image, metadata: Metadata, wanted: PhotoInput) -> Pixels:
+    part = _middle(*upright.size, wanted)
+    size = _target_size(part[2] - part[0], part[3] - part[1], wanted)
+    small = upright.resize(size, Image.Resampling.BICUBIC, part, reducing_gap=3.0)
+    return np.asarray(to_srgb(small, metadata.colours), dtype=np.uint8)
 
 
-def _target_size(width: int, height: int, wanted: PhotoInput) -> tuple[int, int]:
+def _middle(width: int, height: int, wanted: PhotoInput) -> tuple[float, float, float, float]:
+    """Return the part of a photo that is taken, as a box: all of it, but of a strip the middle.
+
+    Where the aspect ratio is kept, a strip of 1 x 30,000 pixels would be enlarged to gigabytes; an encoder that keeps
+    the ratio cuts its square out of the middle.
+    """
+    if wanted.squash or wanted.for_people:
+        return 0, 0, width, height
+    across, down = (max(0.0, (side - MOST_ELONGATED * min(width, height)) / 2) for side in (width, height))
+    return across, down, width - across, height - down
+
+
+def _target_size(width: float, height: float, wanted: PhotoInput) -> tuple[int, int]:
     if wanted.for_people:
         scale = min(1.0, wanted.side / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))

@@ -34,8 +34,8 @@ WHOLE = PhotoInput(8192, for_people=True)
 BATCH = 8
 LEAST = 0.9999
 LEAST_ROUNDED = 0.9995
-"""A photo that lies on its side or has an alpha channel is resized before it is turned or laid on white, which rounds
-pixels by one: random networks, more sensitive than trained ones, make .9997 of it."""
+"""A photo with an alpha channel is resized before it is laid on white, which rounds pixels by one: random networks,
+more sensitive than trained ones, make .9997 of it."""
 
 MODELS: dict[str, Callable[[Path], Path]] = {
     "ViT-B/32": lambda folder: make_true_clip(folder, 32),
@@ -81,10 +81,10 @@ def of_the_library(folder: Path, pictures: list[Image.Image], texts: list[str]) 
     return unit(np.concatenate(of_photos)), unit(np.concatenate(of_texts))
 
 
-def is_turned_or_transparent(path: Path) -> bool:
-    """Return whether a photo is turned, mirrored or laid on white when it is opened."""
+def is_transparent(path: Path) -> bool:
+    """Return whether a photo is laid on white when it is opened."""
     with Image.open(path) as picture:
-        return picture.getexif().get(0x0112, 1) != 1 or picture.mode in {"LA", "RGBA", "PA"}
+        return picture.mode in {"LA", "RGBA", "PA"}
 
 
 def test_embeddings_are_those_of_the_library(model: Path, photos: list[Path], tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_embeddings_are_those_of_the_library(model: Path, photos: list[Path], tm
     )
     expected_photos, expected_texts = of_the_library(model, whole, texts)
     layouts = [model] if COUNT > 100 else [model, as_linked_sentence_folder(model, tmp_path / "layout")]
-    rounded = np.array([is_turned_or_transparent(path) for path in photos])
+    rounded = np.array([is_transparent(path) for path in photos])
     for folder in layouts:
         encoder = load_photo_encoder(str(folder))
         rows = [

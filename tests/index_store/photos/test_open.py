@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from index_store.errors import PhotoError, PhotoUnreadableError
@@ -47,6 +47,32 @@ def test_every_orientation_agrees_with_pillow(tmp_path, orientation):
 def test_keeping_the_aspect_ratio_makes_the_shorter_side_fit(paint):
     opened = open_photo(str(paint("a.png", size=(64, 32))), PhotoInput(side=16, squash=False))
     assert opened.pixels.shape == (16, 32, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 3001), (3001, 1), (320, 10)], ids=str)
+def test_of_a_long_strip_the_middle_is_taken_where_the_aspect_ratio_is_kept(tmp_path, size):
+    """Else 1 x 30,000 pixels would become gigabytes, of which an encoder looks at the middle."""
+    picture, short = Image.new("RGB", size, "red"), min(size)
+    left, top = ((side - 3 * short) // 2 if side > short else 0 for side in size)
+    picture.paste("blue", (left, top, min(left + 3 * short, size[0]), min(top + 3 * short, size[1])))
+    picture.save(tmp_path / "strip.png")
+    pixels = open_photo(str(tmp_path / "strip.png"), PhotoInput(side=16, squash=False)).pixels
+    assert pixels.shape == ((512, 16, 3) if size[1] > size[0] else (16, 512, 3))
+    ends = pixels[0, 0].tolist(), pixels[-1, -1].tolist()
+    assert (pixels[pixels.shape[0] // 2, pixels.shape[1] // 2].tolist(), *ends) == ([0, 0, 255], *[[255, 0, 0]] * 2)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photo_is_the_upright_one_pixel_by_pixel(tmp_path, orientation):
+    noise = Image.fromarray(np.random.default_rng(2).integers(0, 256, (90, 70, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    noise.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as picture:
+        ImageOps.exif_transpose(picture).save(tmp_path / "upright.png")
+    for wanted in (PhotoInput(side=32), PhotoInput(side=32, squash=False)):
+        turned, upright = (open_photo(str(tmp_path / f"{name}.png"), wanted) for name in ("turned", "upright"))
+        assert np.array_equal(turned.pixels, upright.pixels)
 
 
 def test_palette_with_transparency_lies_on_white(tmp_path):
