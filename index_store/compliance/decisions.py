@@ -12,7 +12,6 @@ import getpass
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from index_store.records import BY_HAND, Verdict
@@ -32,7 +31,8 @@ different photos no two are as near as .93."""
 class Decision:
     """What somebody decided about a content: `time` is ISO 8601 in UTC, `path` where the photo lay then.
 
-    `embeddings` has the photo's embedding for each encoder that it was stored with, as `packed` makes it.
+    `embeddings` has the photo's embedding for each encoder that it was stored with, and that of the tower that ships,
+    as `packed` makes it.
     """
 
     content_hash: str
@@ -71,46 +71,63 @@ def overrule(verdict: Verdict, decision: Decision | None) -> Verdict:
 
 
 class HandDecisions:
-    """The decisions that stand, for the photos of one encoder."""
+    """The decisions that stand, for the photos of one encoder.
+
+    Which photos look equal is seen in the embeddings by the tower that ships, whose cosines are known: another encoder
+    may have .95 for any two photos of one place. Its rows keep these embeddings.
+    """
 
     def __init__(self, decisions: Iterable[Decision] = (), encoder: str = "") -> None:
         """Take the log of a store in any order; the last decision about a content stands."""
         self.standing = {each.content_hash: each for each in sorted(decisions, key=lambda each: each.time)}
         self._encoder = encoder
+        self._kept: dict[tuple[str, str], tuple[list[Decision], NDArray[np.float32]]] = {}
 
     def __len__(self) -> int:
         return len(self.standing)
 
-    def apply(self, content_hash: str, embedding: Embedding, verdict: Verdict) -> Verdict:
+    def apply(self, content_hash: str, embedding: Embedding, verdict: Verdict, shipped_vector: str = "") -> Verdict:
         """Return the verdict that holds for a content: that of the person, of the nearly equal photo, or `verdict`."""
         decision = self.standing.get(content_hash)
         if decision is not None:
             return overrule(verdict, decision)
-        near = self.withheld_near(embedding)
+        near = self.withheld_near(embedding, shipped_vector)
         if near is None:
             return _no_longer_near(verdict) if verdict.near else verdict
         return replace(verdict, near=near.content_hash, reason=f"looks equal to a photo {_said(near)}")
 
-    def withheld_near(self, embedding: Embedding) -> Decision | None:
-        """Return the decision to withhold whose photo an embedding, a unit row, is nearly equal to."""
-        decisions, vectors = self._withheld
-        if not decisions or vectors.shape[1:] != embedding.shape:
+    def withheld_near(self, embedding: Embedding, shipped_vector: str = "") -> Decision | None:
+        """Return the decision to withhold whose photo an embedding, a unit row, is nearly equal to.
+
+        `shipped_vector` is what the row of another encoder keeps of the tower that ships; it counts wherever a decision
+        has one, too.
+        """
+        shipped, _, vector = shipped_vector.partition(" ")
+        seen = unpacked(vector)
+        if seen is None:
+            return self._nearest(embedding, self._encoder)
+        return self._nearest(seen, shipped) or self._nearest(embedding, self._encoder, lacking=shipped)
+
+    def _nearest(self, row: Embedding, encoder: str, lacking: str = "") -> Decision | None:
+        decisions, vectors = self._withheld(encoder, lacking)
+        if not decisions or vectors.shape[1:] != row.shape:
             return None
-        cosines = vectors @ embedding
+        cosines = vectors @ row
         nearest = int(cosines.argmax())
         return decisions[nearest] if float(cosines[nearest]) >= NEARLY_EQUAL else None
 
-    @cached_property
-    def _withheld(self) -> tuple[list[Decision], NDArray[np.float32]]:
+    def _withheld(self, encoder: str, lacking: str) -> tuple[list[Decision], NDArray[np.float32]]:
+        """Return the decisions to withhold that have an embedding by one encoder and none by another, and these."""
         import numpy as np
 
-        kept = [
-            (each, unpacked(each.embeddings.get(self._encoder, ""))) for each in self.standing.values() if each.withheld
-        ]
-        lengths = [len(vector) for _, vector in kept if vector is not None]
-        usable = [(each, vector) for each, vector in kept if vector is not None and len(vector) == max(lengths)]
-        rows = np.stack([vector for _, vector in usable]) if usable else np.zeros((0, 0), dtype=np.float32)
-        return [each for each, _ in usable], rows
+        if (encoder, lacking) not in self._kept:
+            withheld = [each for each in self.standing.values() if each.withheld and lacking not in each.embeddings]
+            kept = [(each, unpacked(each.embeddings.get(encoder, ""))) for each in withheld]
+            lengths = [len(vector) for _, vector in kept if vector is not None]
+            usable = [(each, vector) for each, vector in kept if vector is not None and len(vector) == max(lengths)]
+            rows = np.stack([vector for _, vector in usable]) if usable else np.zeros((0, 0), dtype=np.float32)
+            self._kept[encoder, lacking] = [each for each, _ in usable], rows
+        return self._kept[encoder, lacking]
 
 
 def _no_longer_near(verdict: Verdict) -> Verdict:

@@ -33,7 +33,7 @@ class ShowingRule:
         decision = decisions.standing.get(photo.content_hash)
         if decision is not None:
             return decision.withheld
-        if decisions.withheld_near(embedding) is not None:
+        if decisions.withheld_near(embedding, photo.shipped_vector) is not None:
             return True
         verdict = photo.verdict
         if verdict.by_hand and verdict.withheld:

@@ -25,20 +25,33 @@ def decide_paths(store: ImageStore, paths: Sequence[str], *, withhold: bool, rea
     file_system.allow(paths)
     chosen = _chosen_files([photo for each in stores for photo in each.photos()], paths)
     _refuse_other_contents(chosen, withhold=withhold)
-    vectors = {each.manifest.encoder: each.embeddings(list(chosen)) for each in stores}
+    vectors = _packed_embeddings(stores, list(chosen))
     made = [
         decide(
             content,
             files[0].image_id,
             withheld=withhold,
             reason=reason,
-            embeddings={name: packed(found[content]) for name, found in vectors.items() if content in found},
+            embeddings=vectors.get(content),
         )
         for content, files in chosen.items()
     ]
     store.add_decisions(made)
     log = store.decisions()
     return max(apply_decisions(each, HandDecisions(log, each.manifest.encoder), chosen) for each in stores)
+
+
+def _packed_embeddings(stores: Sequence[ImageStore], contents: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the embeddings of contents, by content and encoder, that of the tower that ships among them."""
+    found: dict[str, dict[str, str]] = {}
+    for store in stores:
+        for content, photo in store.photos_of(contents).items():
+            shipped, _, vector = photo.shipped_vector.partition(" ")
+            found.setdefault(content, {}).update({shipped: vector} if vector else {})
+    for store in stores:  # what an encoder's own row has is exact
+        for content, embedding in store.embeddings(contents).items():
+            found.setdefault(content, {})[store.manifest.encoder] = packed(embedding)
+    return found
 
 
 def _chosen_files(photos: Iterable[StoredPhoto], paths: Sequence[str]) -> dict[str, list[PhotoFile]]:

@@ -179,7 +179,7 @@ def judge_again(store: ImageStore, rules: RowRules, policy: str, decisions: Hand
 
 
 def _with_verdict(photo: StoredPhoto, embedding: Embedding, verdict: Verdict, decisions: HandDecisions) -> StoredPhoto:
-    return replace(photo, verdict=decisions.apply(photo.content_hash, embedding, verdict))
+    return replace(photo, verdict=decisions.apply(photo.content_hash, embedding, verdict, photo.shipped_vector))
 
 
 def apply_decisions(store: ImageStore, decisions: HandDecisions, contents: Iterable[str]) -> int:

@@ -179,7 +179,7 @@ class RowWriter:
 
     def _row_of(self, decoded: Decoded, embedding: Embedding, verdict: Verdict, shipped: str) -> StoredPhoto:
         photo, content = decoded.photo, decoded.photo.file.content_hash or ""
-        holds = self._models.decisions.apply(content, embedding, verdict)
+        holds = self._models.decisions.apply(content, embedding, verdict, shipped)
         if photo.faults and not holds.withholds_at(self._models.threshold):
             _LOG.info("%s: %s", photo.file.image_id, photo.faults)
         pictures = 1 + len(photo.frames) + photo.unseen

@@ -47,7 +47,7 @@ class GivenPhotos:
         if not self._withhold:
             return content, self._encoder.encode_photos([opened.pixels])[0]
         seen = self._towers.look([opened])
-        verdict = decisions.apply(content, seen.embeddings[0], seen.verdicts[0])
+        verdict = decisions.apply(content, seen.embeddings[0], seen.verdicts[0], seen.shipped_vectors[0])
         return None if verdict.withholds_at(self._policy.photo_threshold) else (content, seen.embeddings[0])
 
     def _opened(self, photo: str | bytes) -> OpenedPhoto:

@@ -3,9 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from index_store.compliance.decisions import Decision, HandDecisions, decide, overrule
+from index_store.compliance.decisions import Decision, HandDecisions, decide, overrule, packed
+from index_store.compliance.shipped_vectors import pack_shipped
 from index_store.indexing.run import index_photos, judge_again
 from index_store.indexing.write import IndexModels
 from index_store.photos.places import Place
@@ -91,3 +93,17 @@ def test_a_new_policy_judges_stored_embeddings_anew_and_opens_no_photo(indexed, 
     assert (verdicts["red.png"].rule, verdicts["red.png"].policy) == ("rule-2", "p2")
     assert (verdicts["white.png"].withheld, verdicts["white.png"].rule) == (True, BY_HAND)
     assert judge_again(store, Nobody(), "p2", HandDecisions()) == 0
+
+
+def test_which_photos_look_equal_is_seen_by_the_tower_that_ships_where_a_row_has_its_embedding():
+    """A foreign encoder may have .95 and more for any two photos; the tower that ships has not."""
+    wide, first, second = (np.array(row, dtype=np.float32) for row in ([0.6, 0.8], [1, 0], [0, 1]))
+    by_hand = replace(decision("x", True, "2026-01-01"), embeddings={"theirs": packed(wide), "ships-1": packed(first)})
+    decisions = HandDecisions([by_hand], "theirs")
+    shown = Verdict(False, 0.1, "", "r", "p")
+    assert decisions.apply("y", wide, shown, pack_shipped("ships-1", second)) == shown
+    assert decisions.apply("y", second, shown, pack_shipped("ships-1", first)).near == "x"
+    # a row without it, or with that of another release, is compared by the encoder itself
+    assert decisions.apply("y", wide, shown).near == "x"
+    assert decisions.apply("y", wide, shown, pack_shipped("ships-0", first)).near == "x"
+    assert decisions.withheld_near(wide, "ships-1 no embedding") == by_hand
