@@ -7,6 +7,7 @@ import json
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,20 @@ def read_card(folder: Path) -> EncoderCard:
     Raises:
         WeightsError: there is no card, or it is not one that this version understands.
     """
+    try:
+        found = (folder / CARD_FILE).stat()
+    except OSError:  # reading it says why
+        return _read_card(folder)
+    return _read_known_card(folder, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read_known_card(folder: Path, *_state: int) -> EncoderCard:
+    """Read a card once for each state of its file: a query asks for it nine times."""
+    return _read_card(folder)
+
+
+def _read_card(folder: Path) -> EncoderCard:
     path = folder / CARD_FILE
     try:
         content = json.loads(read_user_text(path, most_bytes=_MOST_CARD_BYTES))

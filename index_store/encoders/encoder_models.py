@@ -23,9 +23,11 @@ def find_model(kind: str, encoder_name: str, named: str | None = None) -> Path |
     What ships comes first, then what lies in the encoder's own folder. `named` is how the user named the encoder, which
     for a folder is the only way to find it.
     """
-    if encoder_name == encoder_card(DEFAULT_ENCODER).name:
+    shipped = encoder_card(DEFAULT_ENCODER)
+    card = shipped if named is None and encoder_name == shipped.name else _card(encoder_name, named)
+    # an encoder with the photo tower that ships has its name, and perhaps a text tower of its own
+    if encoder_name == shipped.name and (kind == PHOTO_RULE or card is None or card.towers == shipped.towers):
         return SHIPPED / kind  # also where it is damaged: opening it says so
-    card = _card(encoder_name, named)
     if card is None or card.name != encoder_name:
         return None
     folder = card.folder / kind
@@ -50,8 +52,7 @@ def belongs_to(folder: Path) -> Any:
 
 def towers_of(encoder_name: str, named: str | None = None) -> str:
     """Return the name of both towers of an encoder that a store names; just its name where it is not known here."""
-    shipped = encoder_card(DEFAULT_ENCODER)
-    card = shipped if encoder_name == shipped.name else _card(encoder_name, named)
+    card = _card(encoder_name, named)
     return card.towers if card is not None and card.name == encoder_name else encoder_name
 
 

@@ -39,8 +39,8 @@ def encoder_card(name: str | None = None) -> EncoderCard:
     """Read what an encoder says about itself, without opening it.
 
     `name` is the shipped encoder's name, with or without its fingerprint, a folder made by `imgsearch train encoder`,
-    or a CLIP or SigLIP model of sentence-transformers, by its folder or by its name in the hub's local cache; None
-    means the shipped one.
+    or a CLIP or SigLIP model of sentence-transformers, by its folder or by its name in the hub's local cache; or what a
+    store calls an encoder whose folder this user has named before. None means the shipped one.
 
     Raises:
         EncoderError: there is no encoder of that name.
@@ -53,6 +53,8 @@ def encoder_card(name: str | None = None) -> EncoderCard:
     shipped = read_card(_SHIPPED)
     if name == shipped.name:
         return shipped
+    if (known := _known_card(name)) is not None:
+        return known
     from index_store.encoders.sentence_cards import absent, find_hub_card, looks_like_hub_name, text_base
 
     if base := text_base(name):
@@ -86,15 +88,23 @@ def stored_card(name: str) -> EncoderCard:
         EncoderError: there is no encoder of that name.
     """
     if os.sep not in name and not name.startswith(".") and not Path(name).is_dir():
-        folder = known_folder(name)
-        with suppress(EncoderError, WeightsError):
-            if folder is not None and (found := _card_in(folder)).name == name:
-                return found
         with suppress(EncoderError):  # said below: it is not the user who named it
             return encoder_card(name)
         if shipped_before(name):
             return encoder_card(name)
     raise EncoderError(f"the store was built with the encoder {name}, {_where_it_was(name)}; nothing was changed")
+
+
+def _known_card(name: str) -> EncoderCard | None:
+    """Return the card of an encoder by the name that stores have for it, where its folder still holds it."""
+    folder = known_folder(name)
+    if folder is None:
+        return None
+    try:
+        card = _card_in(folder)
+    except (EncoderError, WeightsError):
+        return None
+    return card if card.name == name else None
 
 
 def _where_it_was(name: str) -> str:

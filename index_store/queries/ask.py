@@ -283,7 +283,7 @@ class Searcher:
 
         texts = [question.text, *question.away]
         others = [self._languages.read(each, question.language) for each in texts]
-        if self.store.manifest.encoder != self._shipped_card.name:
+        if not self._has_shipped_texts:
             by_shipped = self._shipped_tower.encode_texts
             text, *away = (
                 self._languages.encode(each) if other else by_shipped([each])[0]
@@ -347,14 +347,14 @@ class Searcher:
             made, other = judgement.embedding, judgement.other
         elif other := self._languages.read(text, language):
             made = self._in_other_language(text)
-        elif self._card.name == shipped.name:
+        elif self._card.towers == shipped.towers:
             made = by_shipped(text)
         if other:
             return self._kept(text, made)
         _LOG.info("text read by %s", self.store.manifest.encoder)
         if made is not None and known is None and fresh:
             self._cache.put(shipped.towers, text, made)
-        return made if made is not None and self.store.manifest.encoder == shipped.name else self._embed(text)
+        return made if made is not None and self._has_shipped_texts else self._embed(text)
 
     def _in_other_language(self, text: str) -> Embedding:
         """Return the embedding of a text that is not English by the multilingual tower, from the cache if known."""
@@ -363,7 +363,7 @@ class Searcher:
 
     def _kept(self, text: str, made: Embedding | None) -> Embedding:
         """Remember the embedding that the multilingual tower made; return it, or the one by the store's own encoder."""
-        if made is None or self.store.manifest.encoder != self._shipped_card.name:
+        if made is None or not self._has_shipped_texts:
             _LOG.info("text read by %s", self.store.manifest.encoder)
             return self._embed(text)
         _LOG.info("text read by %s", self._languages.name)
@@ -380,7 +380,7 @@ class Searcher:
     @once
     def encoder(self) -> TextEncoder:
         """The text encoder that the store was built with."""
-        if self.store.manifest.encoder == self._shipped_card.name:
+        if self._has_shipped_texts:
             return self._shipped_tower
         return load_text_encoder(self._store_card)
 
@@ -390,7 +390,7 @@ class Searcher:
 
         In a fresh process it is opened while chromadb is imported: each takes about as long as the other.
         """
-        if "store" in self.__dict__ or self._card.name != self._shipped_card.name:
+        if "store" in self.__dict__ or self._card.towers != self._shipped_card.towers:
             return load_text_encoder()
         with ThreadPoolExecutor(1, thread_name_prefix="encoder") as thread:
             opening = thread.submit(load_text_encoder)
@@ -502,6 +502,11 @@ class Searcher:
     def _showing(self) -> ShowingRule:
         """The rule that decides which photos are shown."""
         return ShowingRule(self.policy, self._store_card, self._encoder)
+
+    @property
+    def _has_shipped_texts(self) -> bool:
+        """Whether the text tower that ships embeds the texts: an own one may share the photo tower and its name."""
+        return self._store_card.towers == self._shipped_card.towers
 
     @once
     def _store_card(self) -> EncoderCard:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from index_store.encoders import cards
 from index_store.encoders.encoder_models import (
     PHOTO_RULE,
     RERANKER,
@@ -57,6 +58,28 @@ def test_a_reranker_belongs_to_both_towers_of_the_encoder_that_a_store_names(own
     assert towers_of("mine-12345678", str(own)) == encoder_card(str(own)).towers
     assert towers_of(encoder_card().name) == encoder_card().towers
     assert towers_of("other-1", str(own)) == towers_of("other-1") == "other-1"
+
+
+def test_an_own_text_tower_beside_the_photo_tower_that_ships_has_its_rule_and_not_its_reranker(own):
+    card, shipped = json.loads((own / "card.json").read_text()), encoder_card()
+    (own / "card.json").write_text(json.dumps(card | {"name": shipped.name, "fingerprint": "ab" * 32}))
+    assert find_model(PHOTO_RULE, shipped.name, str(own)) == SHIPPED / PHOTO_RULE
+    assert find_model(RERANKER, shipped.name, str(own)) is None
+    assert towers_of(shipped.name, str(own)) == f"{shipped.name}.abababab"
+    made = add_model(own, RERANKER)
+    assert find_model(RERANKER, shipped.name, str(own)) == made
+    assert find_model(RERANKER, shipped.name) == SHIPPED / RERANKER
+
+
+def test_a_card_is_read_once_until_its_file_changes(own, monkeypatch):
+    reads = []
+    monkeypatch.setattr(cards, "read_user_text", lambda path, **more: reads.append(path) or path.read_text())
+    first = encoder_card(str(own))
+    assert encoder_card(str(own)) is first
+    assert len(reads) == 1
+    content = json.loads((own / "card.json").read_text())
+    (own / "card.json").write_text(json.dumps(content | {"name": "mine-87654321"}))
+    assert (encoder_card(str(own)).name, len(reads)) == ("mine-87654321", 2)
 
 
 def test_a_folder_named_for_another_encoder_gives_no_model(own):

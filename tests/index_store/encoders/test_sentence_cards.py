@@ -29,7 +29,7 @@ from index_store.records import PhotoInput
 from index_store.reranker.cosine import CosineScorer
 from index_store.reranker.predictors import Curve
 from index_store.reranker.reranking import Reranker, write_reranker
-from index_store.store.images import encoders_in
+from index_store.store.images import encoders_in, open_store
 from tests.index_store.tiny_clip import hub, make_clip, plain_clip, put_into_cache, sentence_clip, siglip
 
 __all__ = ["hub", "plain_clip", "sentence_clip", "siglip"]
@@ -389,6 +389,10 @@ def test_a_folder_is_found_again_by_the_store_alone(clip: Setting, photos: Place
     assert Library(clip.store).index().unchanged == 5
     assert len(Library(clip.store).search("a red dog", min_score=0.0).matches) == 5
     assert len(search("a red dog", store=clip.store, min_score=0.0).matches) == 5
+    # and by the name that `status` and the note of a query have for it
+    name = Library(clip.store).status().encoder
+    assert len(search("a red dog", store=clip.store, min_score=0.0, encoder=name).matches) == 5
+    assert Library(clip.store, name).index().unchanged == 5
 
 
 @pytest.mark.parametrize(
@@ -507,6 +511,27 @@ def test_the_strictest_verdict_of_both_rules_holds(clip: Setting, photos: Place)
     assert clip.library().index([photos]).withheld == 5
     [rule] = {photo.verdict.rule for photo in clip.library().withheld()}
     assert rule.endswith("+rule-1") and len(rule) > len("+rule-1")
+
+
+def test_a_decision_by_hand_hides_copies_by_the_tower_that_ships_and_not_by_the_encoder(
+    clip: Setting, photos: Place
+) -> None:
+    """To the tiny CLIP nearly all photos are alike, as photos of one place are to a real one."""
+    from PIL import Image
+
+    folder = Path(photos.path)
+    Image.linear_gradient("L").save(folder / "a.png")
+    Image.open(folder / "a.png").resize((200, 200)).save(folder / "a-small.png")
+    clip.library().index([photos])
+    rows = {Path(row.image_id).name: row for row in open_store(clip.store).photos()}
+    clip.library().decide([str(folder / "a.png")], withhold=True, reason="a test")
+    hidden = [Path(path).name for photo in clip.library().withheld() for path in photo.paths]
+    vectors = open_store(clip.store).embeddings([row.content_hash for row in rows.values()])
+    decided = vectors[rows["a.png"].content_hash]
+    alike = {name for name, row in rows.items() if vectors[row.content_hash] @ decided > 0.95}
+    assert {"0.png", "a-small.png"} <= alike
+    assert {"a.png", "a-small.png"} <= set(hidden)
+    assert "0.png" not in hidden
 
 
 def test_an_own_rule_takes_no_verdict_of_the_shipped_one_back(clip: Setting, photos: Place, tmp_path: Path) -> None:

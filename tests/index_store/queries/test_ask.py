@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from index_store.compliance.judging import CUT
-from index_store.encoders.registry import encoder_card
+from index_store.encoders.registry import encoder_card, load_text_encoder
 from index_store.errors import UsageError
 from index_store.paths import cache_folder
 from index_store.queries.ask import Searcher
@@ -60,6 +62,33 @@ def test_a_kept_vector_is_judged_again_by_the_policy_that_holds_now(store):
 def test_texts_are_judged_by_the_tower_that_ships_whatever_encoder_the_store_has(tmp_path):
     create_store(str(tmp_path / "other"), Manifest("colours-1", 4))
     assert Searcher(str(tmp_path / "other")).ask(REFUSED).refused
+
+
+@pytest.fixture
+def own_texts(tmp_path: Path) -> Path:
+    """An encoder with the photo tower and the name of the one that ships, whose text tower takes a dog for a cat."""
+    folder = shutil.copytree(encoder_card().folder, tmp_path / "own")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    words = tokenizer["model"]["vocab"]
+    words["dog"], words["cat"] = words["cat"], words["dog"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    card = json.loads((folder / "card.json").read_text())
+    sizes = card["file_bytes"] | {"tokenizer.json": (folder / "tokenizer.json").stat().st_size}
+    (folder / "card.json").write_text(json.dumps(card | {"fingerprint": "ab" * 32, "file_bytes": sizes}))
+    return folder
+
+
+@pytest.mark.parametrize("withhold", [True, False])
+def test_a_text_tower_of_ones_own_beside_the_photo_tower_that_ships_answers_itself(store, own_texts, withhold):
+    searcher = Searcher(store, encoder=str(own_texts), withhold=withhold)
+    assert searcher.store.manifest.encoder == encoder_card().name
+    for text, meant in (("a dog", "a cat"), ("a dog on a beach", "a cat on a beach")):
+        found = searcher._judged_embedding(text, None)
+        (expected,) = load_text_encoder().encode_texts([meant])
+        assert found is not None
+        assert float(found @ expected) > 0.9999
+    assert (searcher.calibrated, searcher.reranker.min_score) == (False, 0.0)  # the shipped reranker knows other texts
+    assert Searcher(store, withhold=withhold).calibrated is True
 
 
 def test_texts_that_are_harmless_alone_are_refused_where_one_away_from_the_other_means_children(store):
