@@ -178,6 +178,8 @@ def render_training(report: TrainingReport, *, quiet: bool) -> None:
     if report.absent_answered is not None and report.real_answered is not None:
         parts += f" (answers {report.absent_answered:.0%} of absent and {report.real_answered:.0%} of real queries)"
     if not quiet:
+        if report.gain:
+            say(report.gain)
         say(f"{parts}; wrote {report.version} for {report.encoder} in {report.seconds:.0f} s")
 
 

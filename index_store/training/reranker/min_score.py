@@ -97,11 +97,13 @@ def best_scores(
     size: int = GALLERY_SIZE,
     seed: int = 0,
     high_score: float = HIGH_SCORE,
+    predict: Score | None = None,
 ) -> BestScores:
     """Return the best scores of queries whose own photo is in `gallery`, over galleries of `size` photos.
 
     A gallery larger than `size` is drawn again for each query: the real one holds the query's own photo, the absent one
-    no photo of high relevance. `high_score` above 1 leaves the reranker's own prediction out of that.
+    no photo of high relevance. `high_score` above 1 leaves the reranker's own prediction out of that; `predict` makes
+    it in place of `score`, so that two scorers can be compared on the same galleries.
     """
     chance = np.random.default_rng(seed)
     place = {image: row for row, image in enumerate(gallery)}
@@ -109,7 +111,8 @@ def best_scores(
     for query_id, embedding in queries.items():
         own = place[photo_of(query_id)]
         scores = score(embedding, photos)
-        high = good(query_id) | (scores >= high_score)
+        predicted = scores if predict is None else predict(embedding, photos)
+        high = good(query_id) | (predicted >= high_score)
         others = np.delete(np.arange(len(gallery)), own)
         drawn = chance.permutation(others)[: size - 1]
         real.append(float(max(scores[own], scores[drawn].max(initial=0.0))))

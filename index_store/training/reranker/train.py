@@ -20,6 +20,12 @@ from index_store.training.data.targets import DEFAULT_TARGET, TARGETS, Example, 
 from index_store.training.data.vectors import VectorCache, encoder_vectors
 from index_store.training.data.withholding import FilterReport, leave_out, withheld_photos, withheld_texts
 from index_store.training.evaluate.measuring import keyed, measure_agreement, measure_pairs
+from index_store.training.reranker.by_reference_gain import (
+    ByReference,
+    gain_line,
+    measure_by_reference,
+    reference_scorer,
+)
 from index_store.training.reranker.card import card_of, short_card
 from index_store.training.reranker.min_score import BestScores, best_scores, choose_min_score, good_answers
 from index_store.training.reranker.models import CalibratedModel, Material, ModelSpec, fit_calibrated, saved_model_spec
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from index_store.reranker.predictors import SavedPredictor
+    from index_store.training.reranker.min_score import Score
 
     Progress = Callable[[int, int], None]
 
@@ -92,6 +99,15 @@ class TrainingReport:
     notes: Sequence[str] = ()
     short: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Figures on short queries, by the set that they were measured on."""
+    by_reference: ByReference | None = None
+    """What scores by reference reach on the same photos; None where these are too few."""
+
+    @property
+    def gain(self) -> str:
+        """One line on what it gained over scores by reference; "" where that was not measured."""
+        answered = self.absent_answered, self.real_answered
+        known = self.by_reference
+        return "" if known is None else gain_line(self.metrics["RMSE"], self.metrics["ECE"], answered, known)
 
     @property
     def rmse_ratio(self) -> float:
@@ -127,7 +143,7 @@ def train_reranker(
     )
     metrics = measure_pairs(scores, held_out.relevance)
     metrics |= measure_agreement(keyed(held_out.images, held_out.query_ids, scores), ready.judgements)
-    best = held_out_best_scores(tried, ready, held_out)
+    best = held_out_best_scores(tried.score, ready, held_out)
     absent_short = None if short is None else short.absent_answered
     min_score = DEFAULT_MIN_SCORE if best is None else choose_min_score(best, absent_short)
     answered = (None, None) if best is None else best.answered(min_score)
@@ -146,6 +162,7 @@ def train_reranker(
         real_answered=answered[1],
         filter_report=ready.filter_report,
         seconds=0.0,
+        by_reference=_by_reference(tried, ready, held_out),
         held_out_scores=scores,
         held_out_relevance=held_out.relevance,
         notes=[str(problem) for problem in ready.judgements.problems],
@@ -247,7 +264,18 @@ def embed_judged(
     return encoder_vectors(encoder, texts, photos, cache, progress)
 
 
-def held_out_best_scores(reranker: Reranker, ready: TrainingSet, held_out: Pairs) -> BestScores | None:
+def _by_reference(tried: Reranker, ready: TrainingSet, held_out: Pairs) -> ByReference | None:
+    """Measure scores by reference on the held-out photos, among which a store would draw its sample."""
+    photos = ready.material.pairs.photos
+    scorer = reference_scorer(photos.rows[photos.places(sorted(set(held_out.images)))])
+    if scorer is None:
+        return None
+    return measure_by_reference(scorer, held_out, held_out_best_scores(scorer.score, ready, held_out, tried.score))
+
+
+def held_out_best_scores(
+    score: Score, ready: TrainingSet, held_out: Pairs, predict: Score | None = None
+) -> BestScores | None:
     """Return the best scores of held-out photos' own texts; None where too few photos have a text of their own."""
     gallery = sorted(set(held_out.images))
     texts = ready.material.pairs.texts
@@ -261,7 +289,7 @@ def held_out_best_scores(reranker: Reranker, ready: TrainingSet, held_out: Pairs
     photos = ready.material.pairs.photos
     photo_rows = photos.rows[photos.places(gallery)]
     good = good_answers(ready.judgements, rows, gallery)
-    return best_scores(reranker.score, queries, gallery, photo_rows, good)
+    return best_scores(score, queries, gallery, photo_rows, good, predict=predict)
 
 
 def as_reranker(
