@@ -128,7 +128,7 @@ class Material:
         """Return what the trunks make of the first views and all texts before they learn."""
         return StillFeatures(
             photos=[pool_all_photos(self.model, maps) for maps in data.maps[:_WARMUP_VIEWS]],
-            captions=pool_all_texts(self.model, data.captions),
+            captions=pool_all_texts(self.model, data.captions, self.progress),
             class_captions=pool_all_texts(self.model, data.class_captions),
         )
 

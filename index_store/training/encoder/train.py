@@ -106,7 +106,8 @@ def train_encoder(
     training = JointTraining(model, learning, config, generator)
     run_training(training, keeper, (config.epochs, config.batch), checkpoints, progress, kept)
     keeper.put_best_into(model)
-    reduce_dimension(model, learning, config.dimension)
+    reduce_dimension(model, learning, config.dimension, progress)
+    progress(0, 1, "the towers are exported and measured")
     trained = Trained(model, photo_base, text_base, config, family or own_family(photo_base, text_base))
     return write_encoder(trained, sets, material.galleries(measured), output, keeper, started)
 
@@ -152,9 +153,11 @@ def run_training(
         keeper.restore(kept["keeper"])
     epochs, batch = size
     note, total = "photos learned from", epochs * training.steps
+    progress(training.done * batch, total * batch, note)  # else the bar of what came before stays full meanwhile
     while training.done < total:
         training.step()
         if ended := training.done % training.steps == 0:
+            progress(training.done * batch, total * batch, "held-out photos are measured")
             note = keeper.offer(training.averaged, training.done // training.steps)
         if ended or checkpoints.is_due():
             checkpoints.save({"training": training.state(), "keeper": keeper.state()})
@@ -179,12 +182,12 @@ def build_towers(photo_base: PhotoBase, text_base: TextBase, config: EncoderTrai
 
 
 @torch.no_grad()
-def reduce_dimension(model: DualModel, data: TrainingData, dimension: int) -> None:
+def reduce_dimension(model: DualModel, data: TrainingData, dimension: int, progress: Progress | None = None) -> None:
     """Fit the reduction on the training photos and the first caption of each, and put it into both towers."""
     model.photo.eval()
     model.text.eval()
     photos = model.photo.heads.joined(pool_all_photos(model, data.maps[0]))
-    texts = model.text.heads.joined(pool_all_texts(model, data.captions.rows(data.first_caption[:-1])))
+    texts = model.text.heads.joined(pool_all_texts(model, data.captions.rows(data.first_caption[:-1]), progress))
     reduction = fit_reduction(photos, texts, min(dimension, photos.shape[1]))
     model.photo.heads.reduction = reduction
     model.text.heads.reduction = reduction.clone()

@@ -13,7 +13,7 @@ from torch import Tensor
 from index_store.encoders.cards import PHOTO_FILE, TEXT_FILE
 from index_store.training.data.captions import CaptionedPhoto
 from index_store.training.encoder.model import DualModel
-from index_store.training.encoder.photo_views import Maps, Tokens, load_photos
+from index_store.training.encoder.photo_views import Maps, Progress, Tokens, load_photos
 from index_store.training.encoder.steps import pool_photos, pool_texts
 
 _BATCH = 100
@@ -62,10 +62,14 @@ def pool_all_photos(model: DualModel, maps: Maps) -> Tensor:
 
 
 @torch.no_grad()
-def pool_all_texts(model: DualModel, tokens: Tokens) -> Tensor:
+def pool_all_texts(model: DualModel, tokens: Tokens, progress: Progress | None = None) -> Tensor:
     """Return the pooled features of all texts, in order."""
-    rows = torch.arange(len(tokens.ids))
-    return torch.cat([pool_texts(model, tokens.rows(part)) for part in torch.split(rows, _BATCH)])
+    rows, pooled = torch.arange(len(tokens.ids)), list[Tensor]()
+    for part in torch.split(rows, _BATCH):
+        if progress:
+            progress(int(part[0]), len(rows), "texts through the trunk")
+        pooled.append(pool_texts(model, tokens.rows(part)))
+    return torch.cat(pooled)
 
 
 def owners(photos: Sequence[CaptionedPhoto]) -> Tensor:
