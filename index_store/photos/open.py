@@ -288,8 +288,9 @@ def _target_size(width: float, height: float, wanted: PhotoInput) -> tuple[int, 
         return max(1, round(width * scale)), max(1, round(height * scale))
     if wanted.squash:
         return wanted.side, wanted.side
-    scale = wanted.side / min(width, height)
-    return max(wanted.side, round(width * scale)), max(wanted.side, round(height * scale))
+    # the longer side is rounded down, as CLIP's processor does: else 4 : 3 photos would be stretched by a pixel
+    width, height = (int(wanted.side * side / min(width, height)) for side in (width, height))
+    return width, height
 
 
 def _further(

@@ -66,9 +66,9 @@ def pool_all_texts(model: DualModel, tokens: Tokens, progress: Progress | None =
     """Return the pooled features of all texts, in order."""
     rows, pooled = torch.arange(len(tokens.ids)), list[Tensor]()
     for part in torch.split(rows, _BATCH):
-        if progress:
-            progress(int(part[0]), len(rows), "texts through the trunk")
         pooled.append(pool_texts(model, tokens.rows(part)))
+        if progress:
+            progress(int(part[-1]) + 1, len(rows), "texts through the trunk")
     return torch.cat(pooled)
 
 

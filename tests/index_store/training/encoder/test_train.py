@@ -92,7 +92,7 @@ def colour_data(folder: Path) -> Path:
 
 
 def silent(done: int, total: int, note: str) -> None:
-    assert 0 < done <= total
+    assert 0 <= done <= total  # 0 where the first step is still to come
     assert note
 
 
