@@ -30,7 +30,7 @@ IMPORTERS = {
     "watchfiles": ("imgsearch_cli/watching.py",),
     "textual_image": ("imgsearch_cli/seeing.py",),
     "filelock": ("index_store/store/lock.py",),
-    "ray": ("index_store/indexing/on_ray.py",),
+    "ray": ("index_store/indexing/on_ray.py", "index_store/indexing/ray_connection.py"),
     "rawpy": ("index_store/photos/raw.py",),
     "pillow_heif": ("index_store/photos/",),
     "tokenizers": ("index_store/encoders/onnx_dual.py", "index_store/training/encoder/photo_views.py"),

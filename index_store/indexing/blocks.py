@@ -93,14 +93,14 @@ class BlockEmbedder:
         Raises:
             StoreError: the store failed several times, or did not come back.
         """
-        store, models, decoders = self._ready()
         for left in reversed(range(STORE_TRIES)):
             try:
+                store, models, decoders = self._ready()  # inside: an actor may be started again without a server
                 return embed_photos(jobs, store, models, decoders, lambda done, total: None)
             except StoreError:
                 if not left:
                     raise
-                store = self._wait_for_store()
+                self._wait_for_store()
         raise AssertionError("the last try raises")
 
     def _ready(self) -> tuple[ImageStore, IndexModels, Decoders]:
@@ -136,7 +136,7 @@ class BlockEmbedder:
         store.name_roots(self._spec.names)
         return store
 
-    def _wait_for_store(self) -> ImageStore:
+    def _wait_for_store(self) -> None:
         until = time.monotonic() + STORE_SECONDS
         while True:
             try:
@@ -146,9 +146,8 @@ class BlockEmbedder:
                 if time.monotonic() > until:
                     raise
                 time.sleep(_POLL_SECONDS)
-        assert self._opened is not None
-        self._opened = store, *self._opened[1:]
-        return store
+        if self._opened is not None:
+            self._opened = store, *self._opened[1:]
 
 
 def _refuse_missing_roots(roots: Sequence[str]) -> None:

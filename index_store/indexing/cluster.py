@@ -72,5 +72,6 @@ def keep_to_ourselves(options: RayOptions) -> None:
     if options.address is not None:
         return
     os.environ.setdefault("RAY_worker_niceness", "0")  # else actors get what other programs leave, unlike a plain run
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")  # 30 are few on a busy machine
     if not any(name in os.environ for name in _TOKEN_VARIABLES):
         os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)

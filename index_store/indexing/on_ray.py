@@ -1,4 +1,4 @@
-"""Embed photos on Ray: on a cluster, or on a local Ray that lasts for one run. The only importer of ray.
+"""Embed photos on Ray: give blocks to actors, on a cluster or on a local Ray that lasts for one run.
 
 Actors come and go with the machines of the cluster; Ray starts one again that died, and repeats what it was given. The
 rows go from the actors to the store; what comes back says only what became of the photos.
@@ -7,12 +7,8 @@ rows go from the actors to the store; what comes back says only what became of t
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +19,7 @@ from index_store.errors import ClusterError, ImgsearchError, first_line
 from index_store.indexing.blocks import BlockEmbedder, RunSpec, blocks_of
 from index_store.indexing.cluster import RayOptions
 from index_store.indexing.embed import Embedded, Progress, all_of
-from index_store.machine import usable_cores
+from index_store.indexing.ray_connection import connected
 from index_store.records import EncodingJob
 
 _LOG = logging.getLogger(__name__)
@@ -36,9 +32,6 @@ GIVEN_AHEAD = 2
 
 ACTOR_BYTES = 600_000_000
 """Memory that Ray sets aside for an actor and its decoder."""
-
-OBJECT_STORE_BYTES = 100_000_000
-"""Of a local Ray. Only names of files and short reports pass through it."""
 
 _POLL_SECONDS = 2.0
 _ROUNDS_BEFORE_NEWS = 15
@@ -54,7 +47,7 @@ def embed_on_ray(
         ImgsearchError: what an actor could not do, in its own words.
     """
     progress(0, len(jobs), "starting Ray")
-    with _connected(options.address, most):
+    with connected(options.address, most):
         return _Run(_with_cores(spec), most, progress).embed(jobs)
 
 
@@ -76,7 +69,11 @@ class _Run:
         self._running: dict[Any, tuple[_Actor, int]] = {}  # a reference of Ray -> who is at it, and for how many photos
 
     def embed(self, jobs: Sequence[EncodingJob]) -> Embedded:
-        blocks = deque(blocks_of(jobs, self._room()))
+        room = self._room()
+        if not room:
+            wanted = "a GPU" if self._spec.device == "cuda" else f"a core and {ACTOR_BYTES / 1e6:.0f} MB"
+            raise ClusterError(f"the Ray cluster has no node with {wanted} for an actor; what was written is kept")
+        blocks = deque(blocks_of(jobs, room))
         all_blocks, parts, photos, rounds = len(blocks), list[Embedded](), 0, 0
         while blocks or any(actor.given for actor in self._actors):
             self._start_actors(len(blocks))
@@ -96,11 +93,8 @@ class _Run:
         return all_of(parts)
 
     def _room(self) -> int:
-        """Return how many actors the cluster can hold now, while no other work runs."""
+        """Return how many actors the cluster can hold now, while no other work runs; none while all nodes are away."""
         room = sum(_holds(resources, self._spec) for resources in _nodes())
-        if not room:
-            wanted = "a GPU" if self._spec.device == "cuda" else f"a core and {ACTOR_BYTES / 1e6:.0f} MB"
-            raise ClusterError(f"the Ray cluster has no node with {wanted} for an actor; what was written is kept")
         return min(room, self._most or room)
 
     def _start_actors(self, blocks: int) -> None:
@@ -184,56 +178,3 @@ def _with_cores(spec: RunSpec) -> RunSpec:
         return spec
     shares = [each["CPU"] // each["GPU"] for each in _nodes() if each.get("GPU") and each.get("CPU")]
     return replace(spec, cores=max(1, int(min(shares, default=1))))
-
-
-@contextmanager
-def _connected(address: str | None, most: int | None) -> Iterator[None]:
-    """Start a local Ray or connect to a cluster, and leave it at the end; one that the caller has is used."""
-    if ray.is_initialized():
-        yield
-        return
-    terminated = signal.getsignal(signal.SIGTERM)
-    try:
-        with _nowhere():
-            context = ray.init(
-                log_to_driver=False, configure_logging=False, logging_level=logging.ERROR, **_place(address, most)
-            )
-    except (RuntimeError, ValueError, OSError, RayError) as error:  # a ConnectionError is an OSError
-        with suppress(Exception):
-            ray.shutdown()
-        what = "a local Ray cannot be started" if address is None else f"{address}: cannot be used as a Ray cluster"
-        raise ClusterError(f"{what} ({' '.join(str(error).split())[:300]}); nothing was embedded") from error
-    try:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, terminated)  # Ray's own would end the process without a word
-        _LOG.info("Ray's logs are in %s", context.address_info.get("session_dir"))
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _place(address: str | None, most: int | None) -> dict[str, Any]:
-    if address is not None:
-        return {"address": address}
-    return {
-        "address": "local",  # without it RAY_ADDRESS would lead to a cluster that nobody named
-        "num_cpus": min(usable_cores(), most or usable_cores()),
-        "object_store_memory": OBJECT_STORE_BYTES,
-        "include_dashboard": False,
-        "_node_ip_address": "127.0.0.1",
-    }
-
-
-@contextmanager
-def _nowhere() -> Iterator[None]:
-    """Stand in the root folder while Ray starts: workers look for modules where the driver stands, among the photos."""
-    try:
-        before = os.getcwd()
-    except OSError:  # it is gone
-        before = ""
-    os.chdir(os.sep)
-    try:
-        yield
-    finally:
-        if before:
-            os.chdir(before)

@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +18,57 @@ from PIL import Image
 
 from index_store.records import StoredPhoto
 from index_store.store.images import open_store
+from tests.end_to_end.gate import Gate
 from tests.index_store.store.test_server import Server
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_worker_niceness": "0"}
-os.environ.update(TOKEN | {"RAY_USAGE_STATS_ENABLED": "0"})
+os.environ.update(TOKEN | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_gcs_server_port_wait_time_s": "120"})
 
 ray = pytest.importorskip("ray", reason="needs the extra: pip install 'imgsearch-cli[ray]'")
+from ray._private.node import Node  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
+
+from index_store.indexing import ray_connection as connecting  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
+ROUNDS = int(os.environ.get("IMGSEARCH_KILL_ROUNDS", "1"))
+"""How often each kind of process is killed; `make test-kills` does so five times, 20 kills in all."""
+
 PHOTOS = 320
+MIDDLE = PHOTOS // 4
 PROGRAM = str(Path(sys.executable).with_name("imgsearch"))
-SECONDS = 300
+SECONDS = 500  # of a machine that does much else
 Rows = dict[str, tuple[StoredPhoto, np.ndarray]]
+
+DRIVER = """
+from index_store.indexing import blocks, cluster
+cluster.keep_to_ourselves(cluster.RayOptions("auto"))
+from index_store.indexing import on_ray
+{change}
+from imgsearch_cli.main import run
+run()
+"""
+ACTORS = """
+class Embedder(blocks.BlockEmbedder):
+    def _ready(self):
+        {change}
+        return super()._ready()
+on_ray.BlockEmbedder = Embedder
+"""
+WITHOUT_REPEATS = DRIVER.format(change="on_ray.RETRIES = 0")
+WITHOUT_WAITING = DRIVER.format(change=ACTORS.format(change="blocks.STORE_TRIES = 1"))
+WITHOUT_UPSERT = DRIVER.format(
+    change="""
+from dataclasses import replace
+from uuid import uuid4
+from index_store.store.images import ImageStore
+upsert = ImageStore.upsert
+def add(self, photos, embeddings):
+    upsert(self, [replace(photo, content_hash=uuid4().hex) for photo in photos], embeddings)
+"""
+    + ACTORS.format(change="ImageStore.upsert = add")
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +95,8 @@ def cluster() -> Iterator[Cluster]:
     """A cluster that finds out soon that a node is gone."""
     quickly = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
     head = {"num_cpus": 0, "object_store_memory": 80_000_000, "include_dashboard": False, "_system_config": quickly}
-    started = Cluster(initialize_head=True, head_node_args=head)
+    with connecting.few_processes():
+        started = Cluster(initialize_head=True, head_node_args=head)
     yield started
     started.shutdown()
 
@@ -67,8 +105,8 @@ def cluster() -> Iterator[Cluster]:
 def nodes(cluster) -> Cluster:
     """The cluster with two nodes of one core each."""
     while len(cluster.worker_nodes) < 2:
-        cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-    cluster.wait_for_nodes()
+        cluster.add_node(wait=False, num_cpus=1, object_store_memory=80_000_000)
+    cluster.wait_for_nodes(timeout=SECONDS)
     return cluster
 
 
@@ -77,6 +115,15 @@ def server(tmp_path) -> Iterator[Server]:
     started = Server(tmp_path / "server")
     yield started
     started.stop()
+
+
+@pytest.fixture
+def gate(server) -> Iterator[Gate]:
+    """What runs write through, which stops them in the middle."""
+    started = Gate(server.port)
+    started.stop_at(MIDDLE)
+    yield started
+    started.close()
 
 
 def rows(place: str) -> Rows:
@@ -94,6 +141,20 @@ def rounded(found: Rows) -> dict[str, StoredPhoto]:
     }
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """A run in the middle, the actor that wrote last and does not know it, and how many photos are written."""
+
+    run: subprocess.Popen[str]
+    writer: psutil.Process
+    written: int
+
+
+def raylet(node: Node) -> int:
+    """The process that starts the actors of a node."""
+    return node.all_processes["raylet"][0].process.pid
+
+
 def assert_equal(found: Rows, expected: Rows) -> None:
     assert len(expected) == PHOTOS
     assert rounded(found) == rounded(expected)
@@ -101,8 +162,9 @@ def assert_equal(found: Rows, expected: Rows) -> None:
         assert found[content][1] == pytest.approx(vector, abs=1e-5)
 
 
-def start(photos: Path, server: Server, *options: str, program: tuple[str, ...] = (PROGRAM,)) -> subprocess.Popen[str]:
-    command = [*program, "index", str(photos), "--store", server.url, "--ray", *options]
+def start(photos: Path, place: str, *options: str, script: str = "") -> subprocess.Popen[str]:
+    program = [sys.executable, "-P", "-c", script] if script else [PROGRAM]
+    command = [*program, "index", str(photos), "--store", place, "--ray", *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=photos)
 
 
@@ -113,40 +175,29 @@ def finish(run: subprocess.Popen[str], code: int = 0) -> str:
     return err
 
 
-def in_the_middle(run: subprocess.Popen[str], server: Server, event: Callable[[], bool] = lambda: True) -> int:
-    """Wait until some rows are written, some are not, and an event has happened; return how many."""
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until and run.poll() is None:
-        written = count(server)
-        if 0.1 * PHOTOS <= written <= 0.9 * PHOTOS and event():
-            return written
-    raise AssertionError("the run was never in the middle")
-
-
-def count(server: Server) -> int:
+@contextmanager
+def stopped(gate: Gate, photos: Path, nodes: Cluster, script: str = "") -> Iterator[Stopped]:
+    """Start a run that stands still in the middle: both actors are inside `embed`, and one has written its rows."""
+    run = start(photos, gate.url, "--ray-address", nodes.address, script=script)
     try:
-        return open_store(server.url).count()
-    except Exception:
-        return 0
+        writer = gate.wait_until_stopped(actors=2)
+        written = len(gate.written)
+        assert 0.1 * PHOTOS <= written <= 0.9 * PHOTOS
+        assert run.poll() is None
+        yield Stopped(run, writer, written)
+    finally:
+        if run.poll() is None:
+            run.kill()
+            run.communicate()
 
 
-def working_actors() -> list[psutil.Process]:
-    """The actors that are inside `embed` now: Ray writes it into the process's title."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if "BlockEmbedder.embed" in " ".join(process.info["cmdline"] or ()):
-            found.append(process)
-    return found
+def kill(process: psutil.Process) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait(SECONDS)
 
 
-def kill_an_actor() -> bool:
-    for actor in working_actors()[:1]:
-        actor.send_signal(signal.SIGKILL)
-        return True
-    return False
-
-
-def check(server: Server) -> None:
+def assert_complete(server: Server, expected: Rows) -> None:
+    assert_equal(rows(server.url), expected)
     done = subprocess.run([PROGRAM, "check", "--store", server.url], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -156,92 +207,105 @@ def test_a_local_ray_gives_the_rows_of_a_plain_run_and_leaves_nothing_behind(pho
         monkeypatch.delenv(name)
     (photos / "numpy.py").write_text("raise SystemExit('a module among the photos was imported')")
     before = {process.pid for process in psutil.process_iter()}
-    said = finish(start(photos, server))
+    said = finish(start(photos, server.url))
     assert f"{PHOTOS} added" in said
     assert "skipped none.png: is not a photo" in said
     assert said.count("\n") == 2
-    assert_equal(rows(server.url), expected)
-    check(server)
+    assert_complete(server, expected)
     left = [each for each in psutil.process_iter(["name"]) if each.pid not in before and "ray" in each.info["name"]]
     assert not psutil.wait_procs(left, timeout=60)[1]
     (photos / "numpy.py").unlink()
 
 
-def test_an_actor_that_is_killed_costs_nothing(photos, expected, server, nodes):
-    run = start(photos, server, "--ray-address", nodes.address)
-    assert in_the_middle(run, server, kill_an_actor) < PHOTOS
-    assert f"{PHOTOS} added" in finish(run)
-    assert_equal(rows(server.url), expected)
-    check(server)
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_an_actor_that_is_killed_costs_nothing(photos, expected, server, gate, nodes, number):
+    with stopped(gate, photos, nodes) as middle:
+        kill(middle.writer)
+        assert len(rows(server.url)) == middle.written
+        gate.open()
+        assert f"{PHOTOS} added" in finish(middle.run)
+    assert max(gate.written.values()) == 2  # its block was written, and ran once more
+    assert_complete(server, expected)
 
 
-def test_without_repeats_a_killed_actor_ends_the_run_in_one_line_and_the_next_completes_it(
-    photos, expected, server, nodes
-):
-    script = (
-        "from index_store.indexing import cluster; cluster.keep_to_ourselves(cluster.RayOptions('auto'))\n"
-        "from index_store.indexing import on_ray; on_ray.RETRIES = 0\nfrom imgsearch_cli.main import run; run()"
-    )
-    run = start(photos, server, "--ray-address", nodes.address, program=(sys.executable, "-P", "-c", script))
-    in_the_middle(run, server, kill_an_actor)
-    said = finish(run, code=2)
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_a_node_that_is_gone_costs_nothing(photos, expected, server, gate, nodes, number):
+    with stopped(gate, photos, nodes) as middle:
+        [node] = [each for each in nodes.worker_nodes if raylet(each) == middle.writer.ppid()]
+        nodes.remove_node(node, allow_graceful=False)
+        middle.writer.wait(SECONDS)
+        assert len(rows(server.url)) == middle.written
+        gate.open()
+        assert f"{PHOTOS} added" in finish(middle.run)
+    assert max(gate.written.values()) == 2
+    assert_complete(server, expected)
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_after_a_driver_was_killed_the_next_run_does_the_rest(photos, expected, server, gate, nodes, number):
+    with stopped(gate, photos, nodes) as middle:
+        middle.run.kill()
+        middle.run.communicate()
+        middle.writer.wait(SECONDS)  # the actors belonged to it
+    gate.open()
+    assert len(rows(server.url)) == middle.written
+    said = finish(start(photos, gate.url, "--ray-address", nodes.address))
+    assert f"{PHOTOS - middle.written} added, {middle.written} unchanged" in said
+    assert set(gate.written.values()) == {1}
+    assert_complete(server, expected)
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_a_server_that_is_started_again_is_waited_for(photos, expected, server, gate, nodes, number):
+    with stopped(gate, photos, nodes) as middle:
+        server.stop()
+        gate.open()
+        gate.wait_until_refused(3)
+        assert middle.run.poll() is None
+        server.start()
+        assert f"{PHOTOS} added" in finish(middle.run)
+    assert_complete(server, expected)
+
+
+def test_without_repeats_a_killed_actor_ends_the_run_in_one_line(photos, expected, server, gate, nodes):
+    with stopped(gate, photos, nodes, WITHOUT_REPEATS) as middle:
+        kill(middle.writer)
+        gate.open()
+        said = finish(middle.run, code=2)
     assert "actors on Ray died 1 times at the same block" in said
     assert said.count("\n") == 1
-    assert count(server) < PHOTOS
-    finish(start(photos, server, "--ray-address", nodes.address))
-    assert_equal(rows(server.url), expected)
+    assert len(rows(server.url)) < PHOTOS
+    finish(start(photos, gate.url, "--ray-address", nodes.address))
+    assert_complete(server, expected)
 
 
-def test_a_node_that_is_gone_costs_nothing(photos, expected, server, nodes):
-    run = start(photos, server, "--ray-address", nodes.address)
-    in_the_middle(run, server, lambda: len(working_actors()) == 2)
-    nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
-    assert count(server) < PHOTOS
-    assert f"{PHOTOS} added" in finish(run)
-    assert_equal(rows(server.url), expected)
-    check(server)
+def test_without_waiting_a_server_that_is_started_again_ends_the_run(photos, server, gate, nodes):
+    with stopped(gate, photos, nodes, WITHOUT_WAITING) as middle:
+        server.stop()
+        gate.open()
+        assert finish(middle.run, code=2).count("\n") == 1
+        server.start()
+    assert len(rows(server.url)) < PHOTOS
 
 
-def test_a_driver_that_is_killed_leaves_what_is_written_and_the_next_run_does_the_rest(photos, expected, server, nodes):
-    run = start(photos, server, "--ray-address", nodes.address)
-    in_the_middle(run, server, lambda: bool(working_actors()))
-    run.kill()
-    run.communicate()
-    actors = working_actors()
-    assert not psutil.wait_procs(actors, timeout=60)[1]  # they belonged to it
-    written = count(server)
-    assert 0 < written < PHOTOS
-    assert f"{PHOTOS - written} added, {written} unchanged" in finish(
-        start(photos, server, "--ray-address", nodes.address)
-    )
-    assert_equal(rows(server.url), expected)
-    check(server)
+def test_without_upsert_a_block_that_ran_twice_leaves_its_rows_twice(photos, server, gate, nodes):
+    with stopped(gate, photos, nodes, WITHOUT_UPSERT) as middle:
+        kill(middle.writer)
+        gate.open()
+        finish(middle.run)
+    assert len(rows(server.url)) > PHOTOS
 
 
-def test_a_server_that_is_started_again_is_waited_for(photos, expected, server, nodes):
-    run = start(photos, server, "--ray-address", nodes.address)
-    in_the_middle(run, server)
-    server.stop()
-    assert run.poll() is None
-    server.start()
-    assert count(server) < PHOTOS
-    assert f"{PHOTOS} added" in finish(run)
-    assert_equal(rows(server.url), expected)
-    check(server)
-
-
-def test_ctrl_c_ends_the_actors_and_keeps_what_is_written(photos, server, nodes):
-    run = start(photos, server, "--ray-address", nodes.address)
-    written = in_the_middle(run, server, lambda: bool(working_actors()))
-    run.send_signal(signal.SIGINT)
-    assert (
-        finish(run, code=130) == "imgsearch: interrupted; what was written is kept, the next run goes on from there\n"
-    )
-    assert not psutil.wait_procs(working_actors(), timeout=60)[1]
-    assert written <= count(server) < PHOTOS
+def test_ctrl_c_ends_the_actors_and_keeps_what_is_written(photos, server, gate, nodes):
+    with stopped(gate, photos, nodes) as middle:
+        middle.run.send_signal(signal.SIGINT)
+        said = finish(middle.run, code=130)
+        assert said == "imgsearch: interrupted; what was written is kept, the next run goes on from there\n"
+        middle.writer.wait(SECONDS)
+    assert len(rows(server.url)) == middle.written
 
 
 def test_a_port_on_which_something_else_answers_is_one_line(photos, server):
-    said = finish(start(photos, server, "--ray-address", server.url.removeprefix("http://")), code=2)
+    said = finish(start(photos, server.url, "--ray-address", server.url.removeprefix("http://")), code=2)
     assert "cannot be used as a Ray cluster" in said
     assert said.count("\n") == 1
