@@ -33,6 +33,8 @@ GIVEN_AHEAD = 2
 ACTOR_BYTES = 600_000_000
 """Memory that Ray sets aside for an actor and its decoder."""
 
+STARTING_ACTORS = "starting actors"
+
 _POLL_SECONDS = 2.0
 _ROUNDS_BEFORE_NEWS = 15
 
@@ -84,7 +86,8 @@ class _Run:
                 parts.append(part)
                 photos += count
             nodes = sum(_holds(resources, self._spec) > 0 for resources in _nodes())
-            self._progress(photos, len(jobs), f"block {len(parts)} of {all_blocks}, nodes: {nodes}")
+            note = f"block {len(parts)} of {all_blocks}, nodes: {nodes}"
+            self._progress(photos, len(jobs), note if any(actor.ready for actor in self._actors) else STARTING_ACTORS)
             rounds += 1
             if rounds == _ROUNDS_BEFORE_NEWS and not any(actor.ready for actor in self._actors):
                 _LOG.warning(
