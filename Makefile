@@ -25,7 +25,7 @@ DATA_CLASSES := ../shared/data/classes_pretrain
 DATA_OTHER := ../shared/data/coco_val
 DATA_LABELS := ../shared/data/by_eye/labels.tsv
 
-.PHONY: demo test test-slow test-ray test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
+.PHONY: demo test test-slow test-ray test-kills test-runtime test-latest test-lowest fuzz check bench bench-scale docs wheel weights study lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python -m tests.demo_photos ./test_images
@@ -44,6 +44,11 @@ test-slow: $(VENV)/.ready
 # two Ray nodes and a Chroma server: on two cores Ray needs them to itself, so one test after the other
 test-ray: $(VENV)/.ready
 	$(BIN)/$(PYTEST) -m ray -n 0
+
+# actor, node, driver and server killed five times each, in the middle of a run
+test-kills: export IMGSEARCH_KILL_ROUNDS := 5
+test-kills: $(VENV)/.ready
+	$(BIN)/$(PYTEST) -m ray -n 0 -k "killed_costs_nothing or gone_costs_nothing or next_run_does_the_rest or is_waited_for"
 
 # what runs without torch (indexing, queries, the policy) on another Python: make test-runtime OTHER=python3.12
 test-runtime:
@@ -78,6 +83,10 @@ bench: $(VENV)/.ready
 bench-scale: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.scale --photos 100000
 	$(BIN)/python -m benchmarks.scale --photos 1000000
+	$(BIN)/python -m benchmarks.asking --photos 100000
+	$(BIN)/python -m benchmarks.fleet $(DATA)/train_images
+	$(BIN)/python -m benchmarks.buckets
+	$(BIN)/python -m benchmarks.extras $(DATA)/test_images
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m tests.demo_photos ./test_images

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -103,12 +103,18 @@ def measure(work: Path, photos: int, seconds: float) -> list[Row]:
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Run a Chroma server over a folder, on a port of its own."""
+    command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder), "--host", "127.0.0.1"]
+    with listening(lambda port: [*command, "--port", str(port)]) as running:
+        yield running
+
+
+@contextmanager
+def listening(command: Callable[[int], Sequence[str]]) -> Iterator[tuple[str, psutil.Process]]:
+    """Run a server on a free port, and wait until it listens."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    chroma = str(Path(sys.executable).with_name("chroma"))
-    command = [chroma, "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 120
         while True:

@@ -47,7 +47,7 @@ def refuse_unusable(place: str, options: RayOptions) -> None:
 
 
 def _refuse_silent(address: str) -> None:
-    """Raise where nothing listens: Ray itself would try for minutes and then end the process."""
+    """Raise where no Ray can listen: Ray itself would try for a quarter of an hour, or end the process."""
     found = _ADDRESS.fullmatch(address)
     if found is None:
         raise UsageError(
@@ -55,11 +55,21 @@ def _refuse_silent(address: str) -> None:
             f"{HERE}; nothing was changed"
         )
     try:
-        with socket.create_connection((found["host"].strip("[]"), int(found["port"])), _CONNECT_SECONDS):
-            pass
+        with socket.create_connection((found["host"].strip("[]"), int(found["port"])), _CONNECT_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(connection):
+                raise ClusterError(f"{address}: what answers there is no Ray cluster; nothing was changed")
     except (OSError, OverflowError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else "there is no such port"
         raise ClusterError(f"{address}: no Ray cluster answers there ({reason}); nothing was changed") from error
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether the other side begins as HTTP/2 does (RFC 9113, 3.4): with a frame of settings, whose type is 4."""
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+    answer = b""
+    while len(answer) < 4 and (part := connection.recv(4 - len(answer))):
+        answer += part
+    return answer[3:] == b"\4"
 
 
 def keep_to_ourselves(options: RayOptions) -> None:

@@ -38,11 +38,14 @@ class Gate:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def handle_any(self) -> None:
-                with suppress(ConnectionError):
-                    gate._pass_on(self)
+            def handle(self) -> None:
+                with suppress(ConnectionError):  # the client was killed
+                    super().handle()
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any
+            def pass_on(self) -> None:
+                gate._pass_on(self)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = pass_on
 
             def log_message(self, *arguments: object) -> None:
                 pass
