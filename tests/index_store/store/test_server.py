@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import socket
 import subprocess
 import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -20,11 +22,14 @@ from index_store.store.images import create_store, open_store
 from index_store.store.manifest import Manifest
 from tests.conftest import ColourEncoder, judge_white_as_withheld
 
+MOST_AT_ONCE = 4
 MANIFEST = Manifest(ColourEncoder.name, ColourEncoder.dimension)
 
 
 class Server:
     """`chroma run` in a folder, on a port of its own."""
+
+    running: ClassVar[set[int]] = set()
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,9 +40,13 @@ class Server:
         self.start()
 
     def start(self) -> None:
+        # a program that a test starts may import this file once more, and would then start servers without end
+        assert multiprocessing.parent_process() is None, "only the tests' own process starts servers"
+        assert len(self.running) < MOST_AT_ONCE, f"{len(self.running)} servers run already"
         chroma = Path(sys.executable).with_name("chroma")
         command = [str(chroma), "run", "--path", str(self._folder), "--host", "127.0.0.1", "--port", str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.running.add(self.process.pid)
         for _ in range(1200):
             with closing(socket.socket()) as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -48,6 +57,7 @@ class Server:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+        self.running.discard(self.process.pid)
 
 
 @pytest.fixture
