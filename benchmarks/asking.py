@@ -50,12 +50,12 @@ class Asked:
     errors: int
     wall: float
 
-    def rows(self, name: str) -> list[Row]:
+    def rows(self, name: str, server: str) -> list[Row]:
         """Return the rows of the table; they have no bar of their own but for the errors."""
         p50, p95 = (1000 * float(np.percentile(self.seconds, share)) if self.seconds else NEVER for share in (50, 95))
         rate = f"{len(self.seconds) / self.wall:.1f} answers/s"
         return [
-            Row(f"{name}: p50, ms", p50, rate, "", NEVER, NEVER, False),
+            Row(f"{name}: p50, ms", p50, rate, server, NEVER, NEVER, False),
             Row(f"{name}: p95, ms", p95, f"{self.errors} errors", f"{len(self.seconds)} answers", NEVER, NEVER, False),
         ]
 
@@ -91,12 +91,16 @@ def measure(work: Path, photos: int, seconds: float) -> list[Row]:
                 while_written = ", while written" if writes else ""
                 for clients in CLIENTS:
                     name = f"{clients} clients{while_written}"
-                    before = _busy(server)
-                    asked = at_once(bare, clients, seconds)
-                    share = (_busy(server) - before) / asked.wall
-                    rows += asked.rows(f"{name}, bare requests ({share:.2f} cores of the server)")
-                    rows += at_once(lambda: ask_warm(searcher), clients, seconds).rows(f"{name}, models loaded")
-                    rows += at_once(lambda: ask_cold(url), clients, seconds).rows(f"{name}, imgsearch query")
+                    kinds = {
+                        "bare requests": bare,
+                        "models loaded": lambda: ask_warm(searcher),
+                        "imgsearch query": lambda: ask_cold(url),
+                    }
+                    for kind, ask in kinds.items():
+                        before = _busy(server)
+                        asked = at_once(ask, clients, seconds)
+                        each = 1000 * (_busy(server) - before) / max(1, len(asked.seconds))
+                        rows += asked.rows(f"{name}, {kind}", f"{each:.0f} ms of the server's cores each")
     return rows
 
 

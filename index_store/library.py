@@ -407,6 +407,7 @@ class Library:
             rules=rules.version,
             policy=policy,
             device="cuda" if wanted_device(self.device) == "cuda" else "cpu",
+            addresses=tuple(place.path for place in chosen if is_address(place.path)),
         )
 
         def embed(

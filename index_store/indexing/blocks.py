@@ -19,6 +19,7 @@ from index_store.errors import ClusterError, EncoderError, PolicyError, StoreErr
 from index_store.indexing.embed import Embedded, embed_photos
 from index_store.indexing.write import index_models
 from index_store.machine import share_cores
+from index_store.photos import file_system
 from index_store.photos.decode import Decoders
 from index_store.records import EncodingJob
 from index_store.store.images import ImageStore, open_store
@@ -44,7 +45,8 @@ class RunSpec:
 
     `place` is the store's address and `names` are the names of its roots on the machine that planned the run. `encoder`
     is a name with a fingerprint, `named` how the user named it; `rules` is the version of the rules for photos. `roots`
-    are the folders that have to be there. A process uses `cores` and the `device`, `cpu` or `cuda`.
+    are the folders that have to be there, `addresses` those in object storage that may be read. A process uses `cores`
+    and the `device`, `cpu` or `cuda`.
     """
 
     place: str
@@ -55,6 +57,7 @@ class RunSpec:
     rules: str
     policy: Policy
     device: str
+    addresses: tuple[str, ...] = ()
     cores: int = 1
     version: str = __version__
 
@@ -114,6 +117,7 @@ class BlockEmbedder:
                     "version on every machine"
                 )
             _refuse_missing_roots(spec.roots)
+            file_system.allow(spec.addresses)
             _refuse_other_policy(spec.policy)
             card = _card(spec)
             rules = choose_photo_rules(card, spec.policy, named=spec.named)

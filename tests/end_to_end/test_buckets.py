@@ -20,6 +20,7 @@ moto_server = pytest.importorskip("moto.server", reason="needs moto's server: pi
 from werkzeug.serving import make_server  # noqa: E402
 
 from tests.demo_photos import main as copy_demo_photos  # noqa: E402
+from tests.index_store.store.test_server import Server  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +102,7 @@ def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def rows(store: Path) -> dict[str, tuple[bool, list[float]]]:
+def rows(store: str | Path) -> dict[str, tuple[bool, list[float]]]:
     """Return for each photo's name its verdict and its embedding."""
     script = (
         "import json, sys; from index_store.store.images import open_store; s = open_store(sys.argv[1])\n"
@@ -113,8 +114,11 @@ def rows(store: Path) -> dict[str, tuple[bool, list[float]]]:
     return json.loads(done.stdout)
 
 
-def assert_equal(one: dict[str, tuple[bool, list[float]]], other: dict[str, tuple[bool, list[float]]]) -> None:
-    assert len(one) == PHOTOS
+Rows = dict[str, tuple[bool, list[float]]]
+
+
+def assert_equal(one: Rows, other: Rows, photos: int = PHOTOS) -> None:
+    assert len(one) == photos
     assert one.keys() == other.keys()
     for name, (withheld, vector) in one.items():
         assert other[name][0] == withheld
@@ -180,3 +184,27 @@ def test_a_storage_out_of_reach_keeps_what_is_stored(bucket, s3, tmp_path, monke
     done = run("index", "--store", str(tmp_path / "store"))
     assert f"skipped {bucket}: cannot be read, what is stored of it stays" in done.stderr
     assert len(rows(tmp_path / "store")) == PHOTOS
+
+
+@pytest.mark.ray
+def test_actors_on_ray_read_a_bucket_that_often_says_slow_down_and_loses_an_object(bucket, s3, tmp_path):
+    pytest.importorskip("ray")
+    (gone, *_) = sorted(os.listdir(tmp_path / "photos"))
+    run("index", str(tmp_path / "photos"), "--store", str(tmp_path / "folder"))
+    expected = rows(str(tmp_path / "folder"))
+    del expected[gone]
+
+    def fails(number: int, method: str, path: str) -> str:
+        if method == "GET" and path.endswith(f"/{gone}"):
+            return GONE
+        return "" if number % 10 else SLOW_DOWN
+
+    s3.fails = fails
+    server = Server(tmp_path / "server")
+    try:
+        done = run("index", bucket, "--store", server.url, "--ray")
+        assert f"skipped {bucket}/{gone}: " in done.stderr
+        assert f"{PHOTOS - 1} added" in done.stderr
+        assert_equal(rows(server.url), expected, PHOTOS - 1)
+    finally:
+        server.stop()

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 ROUNDS = int(os.environ.get("IMGSEARCH_KILL_ROUNDS", "1"))
 """How often each kind of process is killed; `make test-kills` does so five times, 20 kills in all."""
 
-PHOTOS = 320
+PHOTOS = 128  # four blocks
 MIDDLE = PHOTOS // 4
 PROGRAM = str(Path(sys.executable).with_name("imgsearch"))
 SECONDS = 500  # of a machine that does much else

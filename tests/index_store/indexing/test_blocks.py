@@ -14,6 +14,7 @@ from index_store.encoders.registry import encoder_card
 from index_store.errors import ClusterError, EncoderError, PolicyError, StoreError, WeightsError
 from index_store.indexing import blocks
 from index_store.indexing.blocks import BlockEmbedder, RunSpec, blocks_of
+from index_store.photos import file_system
 from index_store.photos.find import find_photos
 from index_store.records import EncodingJob
 from index_store.store.images import create_store, open_store
@@ -90,6 +91,12 @@ def test_a_store_that_does_not_come_back_is_an_error(spec, jobs, monkeypatch):
 def test_a_machine_that_has_something_else_than_the_run_refuses(spec, change, error, words):
     with pytest.raises(error, match=words):
         BlockEmbedder(replace(spec, **change)).prepare()
+
+
+def test_an_actor_may_read_the_buckets_that_the_user_named_and_no_others(spec, monkeypatch):
+    monkeypatch.setattr(file_system, "_ALLOWED", set())
+    BlockEmbedder(replace(spec, addresses=("s3://bucket/photos",))).prepare()
+    assert sorted(file_system._ALLOWED) == ["s3://bucket"]
 
 
 def test_a_machine_with_another_mandatory_policy_refuses(spec, tmp_path, monkeypatch):
