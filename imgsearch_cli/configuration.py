@@ -122,6 +122,23 @@ def settable(command: click.Command) -> Iterator[tuple[str, click.Option]]:
             yield longest.lstrip("-"), option
 
 
+def name_variables(command: click.Command, *names: str) -> None:
+    """Let each option be set by the variable that is named after it: click takes the name of the function's argument.
+
+    IMGSEARCH_QUERY_STORE wins over IMGSEARCH_STORE, as a table of the file wins over its top.
+    """
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            name_variables(below, *names, name)
+        return
+    for name, option in settable(command):
+        if isinstance(option.flag_value, str):  # one of several flags for a value; click would take 0 for that value
+            continue
+        own = "_".join(("imgsearch", *names, name)).replace("-", "_").upper()
+        shared = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+        option.envvar = [own, *shared]
+
+
 def _refuse_unknown(table: Mapping[str, Any], known: Mapping[str, Any], path: str, where: str) -> None:
     if unknown := sorted(set(table) - set(known)):
         raise UsageError(

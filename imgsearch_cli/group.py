@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 OTHER_NAMES = {
     "--limit": "-k",
@@ -67,11 +68,22 @@ class TopicGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; suggest the nearest one where there is none of that name."""
         name = args[0] if args else ""
+        if ctx.resilient_parsing:  # a shell completes, and errors would stand in the line that is typed
+            return super().resolve_command(ctx, args)
         if name and not name.startswith("-") and self.get_command(ctx, name) is None:
             near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
             advice = f"; did you mean {near[0]!r}?" if near else _or_query(self, name)
             raise click.UsageError(f"there is no command {name!r}{advice}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin so, with the commands' first sentences."""
+        return [
+            CompletionItem(item.value, item.type, self.commands[item.value].get_short_help_str(_SENTENCE))
+            if item.value in self.commands
+            else item
+            for item in super().shell_complete(ctx, incomplete)
+        ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options before the command; one that belongs behind it is said so."""
@@ -81,7 +93,8 @@ class TopicGroup(click.Group):
             owners = [name for name, command in self.commands.items() if error.option_name in _options(command)]
             if owners:
                 raise click.UsageError(
-                    f"{error.option_name} belongs behind the command: imgsearch {owners[0]} {error.option_name} ...",
+                    f"{error.option_name} belongs behind the command: "
+                    f"{ctx.command_path} {owners[0]} {error.option_name}",
                     ctx,
                 ) from error
             raise

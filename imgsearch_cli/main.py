@@ -30,7 +30,7 @@ from imgsearch_cli.commands.serve import serve
 from imgsearch_cli.commands.status import status
 from imgsearch_cli.commands.study import study
 from imgsearch_cli.commands.train import train
-from imgsearch_cli.configuration import configured
+from imgsearch_cli.configuration import configured, name_variables
 from imgsearch_cli.escaping import printable
 from imgsearch_cli.group import TopicGroup, all_commands, loudness_options, set_loudness, suggestion
 from imgsearch_cli.streams import OutputError, ReaderGone, prepare_streams, say
@@ -39,6 +39,8 @@ from index_store.errors import ImgsearchError
 from index_store.paths import prepare_home, without_access
 
 PROGRAM = "imgsearch"
+_COMPLETES = f"_{PROGRAM.upper()}_COMPLETE"
+"""The variable in which a shell says that it completes."""
 
 
 @click.group(
@@ -79,6 +81,7 @@ for command in (command for commands in TOPICS.values() for command in commands)
     cli.add_command(command)
     for each in all_commands(command):
         each.params += loudness_options()
+name_variables(cli)
 
 
 def run() -> NoReturn:
@@ -99,6 +102,10 @@ def run() -> NoReturn:
 
 
 def _main() -> int:
+    if _COMPLETES in os.environ:
+        from imgsearch_cli.completing import register_shells
+
+        register_shells()
     debug = "--debug" in sys.argv[1:]
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -117,7 +124,7 @@ def _main() -> int:
     except ReaderGone:
         return exits.BROKEN_PIPE
     except SystemExit as error:
-        if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # how click ends after it has answered the shell
+        if _COMPLETES in os.environ:  # how click ends after it has answered the shell
             return error.code if isinstance(error.code, int) else exits.ERROR
         # what click makes of a broken pipe, and standard output's is a ReaderGone
         return _fail(error, "a pipe to another process broke", debug)

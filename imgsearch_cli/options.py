@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from imgsearch_cli.completing import complete_encoders, complete_folders, complete_languages
 from index_store.errors import UsageError
 from index_store.paths import expanded
 from index_store.question import first_day
@@ -41,6 +42,7 @@ folders_option = click.option(
     "folders",
     multiple=True,
     callback=_folders_here,
+    shell_complete=complete_folders,
     metavar="FOLDER",
     help="Only photos at or below FOLDER. May be repeated.",
 )
@@ -63,6 +65,7 @@ store_option = click.option(
     metavar="DIR",
     envvar="IMGSEARCH_STORE",
     callback=_at_home,
+    shell_complete=complete_folders,
     help="The store's folder.  [default: in the user's data directory; env: IMGSEARCH_STORE]",
 )
 
@@ -71,6 +74,7 @@ encoder_option = click.option(
     metavar="NAME",
     envvar="IMGSEARCH_ENCODER",
     callback=_at_home,
+    shell_complete=complete_encoders,
     help="The encoder, by name or by its folder.  [default: the one that ships; env: IMGSEARCH_ENCODER]",
 )
 
@@ -79,6 +83,7 @@ language_option = click.option(
     "--language",
     metavar="CODE",
     envvar="IMGSEARCH_LANGUAGE",
+    shell_complete=complete_languages,
     help="The language of the text: en, ru, de ..., other, or auto.  [default: auto; env: IMGSEARCH_LANGUAGE]",
 )
 

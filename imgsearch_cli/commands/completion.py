@@ -18,9 +18,7 @@ def completion(context: click.Context, shell: str) -> None:
     imgsearch completion zsh > ~/.zfunc/_imgsearch
     imgsearch completion fish > ~/.config/fish/completions/imgsearch.fish
     """
-    from click.shell_completion import get_completion_class
+    from imgsearch_cli.completing import SHELLS
 
-    kind = get_completion_class(shell)
-    assert kind is not None
-    script = kind(context.find_root().command, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE")
+    script = SHELLS[shell](context.find_root().command, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE")
     click.echo((script.source_template % script.source_vars()).strip())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgsearch_cli import exits
+from imgsearch_cli.group import TopicGroup
 from imgsearch_cli.options import (
     encoder_option,
     format_option,
@@ -27,7 +28,7 @@ _PATIENCE = 60.0
 """Seconds for which a decision waits for another writer: `index --watch` frees the store sooner between two batches."""
 
 
-@click.group()
+@click.group(cls=TopicGroup)
 def policy() -> None:
     """See what the compliance policy withholds and why; decide by hand.
 

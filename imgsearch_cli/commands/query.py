@@ -11,6 +11,7 @@ from typing import BinaryIO
 import click
 from click.core import ParameterSource
 
+from imgsearch_cli.completing import complete_files
 from imgsearch_cli.options import (
     at_home,
     day,
@@ -35,6 +36,7 @@ from index_store.question import Filters, Question
     "--like",
     multiple=True,
     callback=at_home,
+    shell_complete=complete_files,
     metavar="PHOTO",
     help="Find photos like this file, indexed or not; - reads one from standard input. May be repeated.",
 )

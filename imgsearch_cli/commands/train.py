@@ -10,9 +10,10 @@ from imgsearch_cli.commands.train_minors import minors
 from imgsearch_cli.commands.train_reranker import reranker
 from imgsearch_cli.commands.train_text_tower import text_tower
 from imgsearch_cli.commands.train_texts import texts
+from imgsearch_cli.group import TopicGroup
 
 
-@click.group()
+@click.group(cls=TopicGroup)
 def train() -> None:
     """Train the models: encoder, its text tower alone, reranker, the rules for photos and texts, other languages.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from imgsearch_cli.completing import complete_folders
 from imgsearch_cli.options import Command, no_policy_option, policy_option
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -41,23 +42,26 @@ _SET_OPTIONS = (
 
 
 @click.command()
-@click.argument("data", nargs=-1, required=True, metavar="DATA[:WEIGHT[:HELD_OUT]]...")
+@click.argument("data", nargs=-1, required=True, metavar="DATA[:WEIGHT[:HELD_OUT]]...", shell_complete=complete_folders)
 @click.option("--output", type=FOLDER, required=True, help="The encoder's folder.")
 @click.option(
     "--photo-base",
     metavar="NAME|FOLDER",
+    shell_complete=complete_folders,
     help="The photo tower that training starts from: efficientnet-lite2 (the default), resnet18, or an image model of "
     "transformers in a folder.",
 )
 @click.option(
     "--text-base",
     metavar="NAME|FOLDER",
+    shell_complete=complete_folders,
     help="The text tower that training starts from: all-MiniLM-L6-v2 (the default), all-mpnet-base-v2, "
     "bert-base-uncased, en_core_web_md, or a text encoder of transformers in a folder.",
 )
 @click.option(
     "--start",
     metavar="shipped|bases|DIR",
+    shell_complete=complete_folders,
     help="Go on from the encoder that ships (the default) or one in DIR, or begin at the pretrained bases.",
 )
 @click.option("--release", is_flag=True, help="Train at the rates and as long as for what ships, whatever the start.")

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from imgsearch_cli.completing import complete_folders
 from imgsearch_cli.options import encoder_option
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command()
-@click.argument("data", nargs=-1, required=True, metavar="DATA[:WEIGHT[:HELD_OUT]]...")
+@click.argument("data", nargs=-1, required=True, metavar="DATA[:WEIGHT[:HELD_OUT]]...", shell_complete=complete_folders)
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder to write the rule to."
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from imgsearch_cli.completing import complete_folders
 from imgsearch_cli.options import encoder_option, no_policy_option, policy_option
 from imgsearch_cli.streams import say
 
@@ -55,6 +56,7 @@ _MODELS = ("auto", "constant", "isotonic", "linear", "ridge", "mapped", "noteboo
     "--short",
     "short",
     metavar="FOLDER[:WEIGHT[:HELD_OUT]]",
+    shell_complete=complete_folders,
     multiple=True,
     help="Captioned photos to learn short queries from; HELD_OUT: the share that the encoder held out.  [default: 1]",
 )

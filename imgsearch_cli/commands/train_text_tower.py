@@ -9,17 +9,26 @@ from typing import Any
 import click
 
 from imgsearch_cli.commands.train_encoder import FOLDER, set_options
+from imgsearch_cli.completing import complete_folders
 from imgsearch_cli.options import no_policy_option, policy_option
 
 
 @click.command("text-tower")
-@click.argument("data", nargs=-1, required=True, metavar="DATA[:WEIGHT[:HELD_OUT]]...")
+@click.argument("data", nargs=-1, required=True, metavar="DATA[:WEIGHT[:HELD_OUT]]...", shell_complete=complete_folders)
 @click.option("--output", type=FOLDER, required=True, help="The encoder's folder.")
 @click.option(
-    "--teacher", metavar="NAME|FOLDER", help="A large text encoder, such as all-mpnet-base-v2; else photos alone teach."
+    "--teacher",
+    metavar="NAME|FOLDER",
+    shell_complete=complete_folders,
+    help="A large text encoder, such as all-mpnet-base-v2; else photos alone teach.",
 )
 @click.option(
-    "--start", default="shipped", show_default=True, metavar="shipped|DIR", help="The encoder whose photo tower stays."
+    "--start",
+    default="shipped",
+    show_default=True,
+    metavar="shipped|DIR",
+    shell_complete=complete_folders,
+    help="The encoder whose photo tower stays.",
 )
 @click.option("--family", metavar="NAME", help="The first part of the encoder's name.  [default: own-lite2-minilm]")
 @click.option("--epochs", type=click.IntRange(1, 1000), help="Passes over the photos.")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
 
+import click
 import pytest
+from click.core import ParameterSource
 
-from imgsearch_cli.configuration import configured
-from imgsearch_cli.main import cli
+from imgsearch_cli.configuration import configured, settable
+from imgsearch_cli.main import TOPICS, cli
 from index_store.errors import UsageError
 
 
@@ -75,3 +78,79 @@ def test_what_cannot_be_meant_is_refused_with_its_place(configure, text, reason)
         configure(text)
     assert "config.toml: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+NUMBERS = click.types.FloatParamType | click.types.IntParamType
+
+
+def everything() -> Iterator[tuple[tuple[str, ...], str, click.Option]]:
+    """Yield each command with each of its options that the file may set."""
+
+    def below(group: click.Group, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str, click.Option]]:
+        for name, command in group.commands.items():
+            if isinstance(command, click.Group):
+                yield from below(command, (*names, name))
+            else:
+                yield from (((*names, name), option_name, option) for option_name, option in settable(command))
+
+    yield from below(cli, ())
+
+
+def three_values(option: click.Option) -> list[str]:
+    """Return values for the file, the environment and the command line, as text."""
+    if isinstance(option.type, click.Choice):
+        return [*option.type.choices, *option.type.choices][:3]
+    if isinstance(option.type, click.types.FloatParamType):
+        return ["0.25", "0.5", "0.75"]
+    if isinstance(option.type, click.types.IntParamType):
+        return ["3", "4", "5"]
+    return ["2001", "2002", "2003"]  # a text, a path or a year
+
+
+@pytest.mark.parametrize("topic", [name for name in TOPICS if "train" not in name])
+def test_options_win_over_the_environment_it_over_the_file_and_the_file_over_defaults(configure, monkeypatch, topic):
+    commands = {command.name for command in TOPICS[topic]}
+    settings = [each for each in everything() if each[0][0] in commands and not each[2].is_flag]
+    assert settings or topic == "This program"
+    for names, name, option in settings:
+        in_file, in_environment, given = three_values(option)
+        shown = in_file if isinstance(option.type, NUMBERS) else f'"{in_file}"'
+        found = configure(f"[{'.'.join(names)}]\n{name} = {f'[{shown}]' if option.multiple else shown}\n")
+
+        def held(arguments: list[str], file: dict[str, object]) -> tuple[object, ParameterSource]:
+            context, command = click.Context(cli, info_name="imgsearch"), cli
+            context.default_map = file
+            for each in names:  # noqa: B023
+                command = command.commands[each]
+                context = click.Context(command, info_name=each, parent=context)
+            value, source = option.consume_value(context, command.make_parser(context).parse_args(arguments)[0])  # noqa: B023
+            known = source is not ParameterSource.DEFAULT
+            return (option.type_cast_value(context, value) if known else None), source  # noqa: B023
+
+        def cast(text: str) -> object:
+            return option.type_cast_value(click.Context(cli), [text] if option.multiple else text)  # noqa: B023
+
+        variable = "_".join(("imgsearch", *names, name)).upper().replace("-", "_")
+        dashes = "--" if len(name) > 1 else "-"
+        assert held([], {}) == (None, ParameterSource.DEFAULT)
+        assert held([], found) == (cast(in_file), ParameterSource.DEFAULT_MAP)
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, in_environment)
+            assert held([], found) == (cast(in_environment), ParameterSource.ENVIRONMENT), variable
+            assert held([dashes + name, given], found) == (cast(given), ParameterSource.COMMANDLINE)
+
+
+def test_the_variable_of_a_command_wins_over_the_one_of_all(monkeypatch):
+    monkeypatch.setenv("IMGSEARCH_STORE", "/all")
+    monkeypatch.setenv("IMGSEARCH_QUERY_STORE", "/query")
+    context = click.Context(cli, info_name="imgsearch")
+    for name, store in (("query", "/query"), ("status", "/all")):
+        option = dict(settable(cli.commands[name]))["store"]
+        assert option.consume_value(click.Context(cli.commands[name], parent=context), {})[0] == store
+
+
+@pytest.mark.parametrize(("value", "held"), [("1", True), ("0", False)])
+def test_a_flag_is_set_by_its_variable(monkeypatch, value, held):
+    monkeypatch.setenv("IMGSEARCH_QUERY_NULL", value)
+    with cli.commands["query"].make_context("query", ["dog"]) as context:
+        assert context.params["null"] is held
