@@ -103,9 +103,14 @@ def _open(answer: Answer, page: str | None) -> None:
 
 
 def _unchanged(match: Match) -> str | None:
+    from index_store.paths import is_address
     from index_store.photos.hashing import hash_file
 
-    for path in match.paths:
+    files = [path for path in match.paths if not is_address(path)]
+    if not files:
+        say(f"imgsearch: {match.path}: lies in object storage, where no viewer opens it; --html makes a page of it")
+        return None
+    for path in files:
         try:
             if hash_file(path) == match.content_hash:
                 return path

@@ -24,15 +24,16 @@ _DEFAULT = "default"
 def config(context: click.Context, output_format: str) -> None:
     """Show which settings hold, and where each comes from: the environment, the configuration file, a default.
 
-    Options on the command line win over IMGSEARCH_* variables, these over the file, the file over defaults. The file is
-    TOML: 'store', 'encoder' and 'policy' at its top hold for all commands, and a table such as [query] holds the
-    options of that command, by their long names.
+    Options on the command line win over IMGSEARCH_* variables, these over the file, the file over defaults. A policy of
+    the machine, /etc/imgsearch/policy.toml, wins over all. The file is TOML: 'store', 'encoder' and 'policy' at its
+    top hold for all commands, and a table such as [query] holds the options of that command, by their long names.
 
     \b
     imgsearch config
     imgsearch config --json
     """
     from imgsearch_cli.render_store import render_settings
+    from index_store.compliance.machine_policy import machine_policy
     from index_store.errors import StoreError
     from index_store.paths import default_store, shown_place
 
@@ -41,11 +42,14 @@ def config(context: click.Context, output_format: str) -> None:
     except StoreError:  # no home folder
         store = ""
     defaults = {"store": store, "encoder": "the one that ships", "policy": "the one that ships"}
+    mandatory = machine_policy()
     root = context.find_root()
     assert isinstance(root.command, click.Group)
     found = list(_settings(root.command, root))
     shared = {name: next((each for each in found if each[:2] == ("query", name)), None) for name in SHARED}
     rows = [(name, each[2], each[3]) if each else (name, defaults[name], _DEFAULT) for name, each in shared.items()]
+    if mandatory is not None:  # it holds whatever the user says
+        rows = [("policy", str(mandatory), "machine") if row[0] == "policy" else row for row in rows]
     known = {each[1:] for each in shared.values() if each}
     rows += [(f"{each[0]} {each[1]}", each[2], each[3]) for each in found if each[1:] not in known]
     path = configuration_file()

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader
 
 from index_store.errors import UsageError, os_reason
+from index_store.paths import is_address
 from index_store.photos.thumbnails import SMALL_SIDE, Thumbnails
 from index_store.records import Answer, Match
 from index_store.user_text import open_without_waiting
@@ -78,7 +79,8 @@ def _pictures(matches: Iterable[Match]) -> dict[str, str]:
 
 
 def _link(path: str) -> str:
-    return "file://" + quote(os.fsencode(path))
+    """Return the link to a photo, "" for one in object storage: no browser opens s3://."""
+    return "" if is_address(path) else "file://" + quote(os.fsencode(path))
 
 
 def _shown(text: str) -> str:

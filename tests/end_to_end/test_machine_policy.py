@@ -138,3 +138,9 @@ def test_a_folder_that_others_may_write_is_refused(under, tmp_path):
     done = under(SHIPPED_POLICY, "policy", "check", "a cat", before="chmod 777 /etc/imgsearch")
     assert (done.returncode, done.stdout) == (2, "")
     assert "others than root may change /etc/imgsearch; as root: chown root /etc/imgsearch" in done.stderr
+
+
+def test_config_shows_that_it_holds(under, strict):
+    done = under(strict, "config", "--json", env={"IMGSEARCH_POLICY": "/mine.toml"})
+    settings = [json.loads(line) for line in done.stdout.splitlines()[1:]]
+    assert {"setting": "policy", "value": "/etc/imgsearch/policy.toml", "from": "machine"} in settings

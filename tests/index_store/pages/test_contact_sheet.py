@@ -12,6 +12,7 @@ import pytest
 from index_store.errors import PhotoError, UsageError
 from index_store.pages.contact_sheet import write_page
 from index_store.photos.hashing import hash_file
+from index_store.photos.thumbnails import Thumbnails
 from index_store.records import Answer, Match
 
 NOTICE = "not to be shown"
@@ -68,6 +69,14 @@ def test_a_refused_answer_is_the_notice_and_an_empty_one_says_why_with_the_neare
     page = page_of(Answer("a text", reason="nothing fits", nearest=(match_of(paint("a.png")),)), tmp_path)
     assert ("nothing fits" in page, len(Parsed(page).of("img"))) == (True, 1)
     assert [item.get("class") for item in Parsed(page).of("li")] == ["unlikely"]
+
+
+def test_a_photo_in_object_storage_is_named_and_has_no_link(paint, tmp_path, monkeypatch):
+    place, content = "s3://bucket/a photo.jpg", hash_file(str(paint("a.png")))
+    monkeypatch.setattr(Thumbnails, "jpeg", lambda self, content, paths, side: b"\xff\xd8")
+    parsed = Parsed(page_of(Answer("dog", (Match(1, 0.75, 0.5, place, 32, 24, content_hash=content),)), tmp_path))
+    assert parsed.of("a") == [{"title": place}]
+    assert [image["alt"] for image in parsed.of("img")] == ["a photo.jpg"]
 
 
 @pytest.mark.parametrize(
