@@ -22,7 +22,7 @@ from statistics import median
 import click
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from imgsearch_cli import main
 from imgsearch_cli.serve.photo_ids import PhotoIds
@@ -31,7 +31,10 @@ from index_store.compliance.policy import SHIPPED_POLICY, load_policy
 from index_store.photos.thumbnails import Thumbnails
 from index_store.store.images import open_store
 from tests.end_to_end.conftest import NOTICE
+from tests.end_to_end.drawings import KITTY, SIXELS, pictures
+from tests.end_to_end.serving import until
 from tests.end_to_end.test_seeing import on_terminal
+from tests.end_to_end.test_watch import watching
 
 POLICIES = ("shipped", "half", "all but allowed", "hand alone")
 BY_HAND, ALLOWED = 2, 1
@@ -263,47 +266,26 @@ def test_no_cache_and_no_log_keeps_anything_of_it(place):
                 assert not [word for word in words if word in path.read_bytes()], path
 
 
-_COLOURS = re.compile(r"\x1b\[((?:\d+;?)*)m|([▀▄])|(\n)")
+TERMINALS = {"half blocks": {}, "sixels": SIXELS, "kitty": KITTY}
 
 
-def drawn(shown: str) -> np.ndarray:
-    """Return the pixels that a terminal draws as half blocks, two in a cell above each other: shape (rows, n, 3)."""
-    lines: list[list[tuple[tuple[int, ...], tuple[int, ...]]]] = [[]]
-    front = back = (0, 0, 0)
-    for codes, block, _newline in _COLOURS.findall(shown):
-        if codes:
-            parts = [int(part) for part in codes.split(";") if part]
-            for start in range(len(parts) - 4):
-                if parts[start + 1] == 2 and parts[start] == 38:
-                    front = tuple(parts[start + 2 : start + 5])
-                elif parts[start + 1] == 2 and parts[start] == 48:
-                    back = tuple(parts[start + 2 : start + 5])
-        elif block:
-            lines[-1].append((front, back) if block == "▀" else (back, front))
-        elif lines[-1]:
-            lines.append([])
-    wide = max(map(len, lines))
-    rows = [line for line in lines if len(line) == wide]
-    return np.asarray([[cell[half] for cell in row] for row in rows for half in (0, 1)], dtype=float)
-
-
-@pytest.mark.parametrize("policy", ["half", "hand alone"])
-def test_a_preview_in_the_terminal_draws_none_of_them(place, monkeypatch, policy):
+@pytest.mark.parametrize("terminal", TERMINALS)
+@pytest.mark.parametrize(
+    "policy", ["half", *(pytest.param(name, marks=pytest.mark.slow) for name in POLICIES if name != "half")]
+)
+def test_a_preview_in_the_terminal_draws_none_of_them(place, looks, monkeypatch, policy, terminal):
     pytest.importorskip("textual_image")
     monkeypatch.setenv("COLORTERM", "truecolor")
-    from PIL import ImageOps
-
     at = ("--store", "store", "--policy", str(place.policies[policy]))
-    shown = on_terminal("query", "a cat", *ANY, "--preview", *at, cwd=place.folder, columns=24)  # one picture a row
+    answers = TERMINALS[terminal]
+    shown = on_terminal("query", "a cat", *ANY, "--preview", *at, cwd=place.folder, answers=answers, columns=24)
     assert not [word for word in words_of(place.hidden[policy]) if word in shown.encode()]
-    pixels = drawn(shown)
-    references = {
-        path: np.asarray(ImageOps.fit(Image.open(path).convert("RGB"), (288, 192)).resize((24, 16)), dtype=float)
-        for path in place.photos
-        if path.parent.name == "photos"
-    }
-    tiles = [pixels[start : start + 16] for start in range(0, len(pixels), 16)]
-    assert {most_like(tile, references) for tile in tiles} == {p for p in place.shown(policy) if p in references}
+    assert ("▀" in shown or "▄" in shown, "\x1bP" in shown, "m=1" in shown) == tuple(
+        terminal == name for name in TERMINALS
+    )
+    tiles = {path: tiny(ImageOps.fit(Image.open(path).convert("RGB"), (288, 192))) for path in looks}
+    drawn = {most_like(tiny(picture), tiles) for picture in pictures(shown, cells=(24, 8))}
+    assert drawn == {path for path in place.shown(policy) if path in looks}
 
 
 @pytest.mark.parametrize("change", ["spoiled", "changed", "renamed", "gone"])
@@ -339,6 +321,30 @@ def test_a_move_and_a_refresh_after_it_name_none_of_them(place, tmp_path, looks,
         assert code in {0, 1, 3}, more.decode()
         said += more
     said += (folder / "page.html").read_bytes()
+    assert not [word for word in words if word in said]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["half", "all but allowed"])
+def test_a_watch_that_sees_them_change_names_none_of_them(place, demo, tmp_path, policy):
+    folder = tmp_path / "own"
+    shutil.copytree(place.folder / "photos", folder / "photos")
+    shutil.copytree(place.folder / "store", folder / "store")
+    hidden = [folder / path.relative_to(place.folder) for path in place.hidden[policy]]
+    words = words_of(hidden)  # before they change
+    assert run("move", place.folder / "photos", folder / "photos", "--store", "store", cwd=folder)[0] == 0
+    with watching(folder / "photos", "--store", folder / "store", "--policy", place.policies[policy]) as watch:
+        for number, path in enumerate(hidden):  # each of the four at once: spoiled, changed, renamed, gone
+            if number % 4 < 2:
+                path.write_bytes(b"no photo" if number % 4 else path.read_bytes() + b"!")
+            elif number % 4 == 2:
+                path.rename(path.with_name(f"new-{number}{path.suffix}"))
+            else:
+                path.unlink()
+        shutil.copyfile(demo / "test_images" / "rocket.jpg", folder / "photos" / "last.jpg")
+        until(lambda: watch.has_said(" added"))
+        assert watch.end() == 130
+    said = "\n".join(watch.lines).encode()
     assert not [word for word in words if word in said]
 
 

@@ -10,12 +10,14 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from index_store import Library
 from tests.end_to_end.conftest import NOTICE
+from tests.end_to_end.drawings import SIXELS
 from tests.end_to_end.test_no_leak import place, secret  # noqa: F401  (place is a fixture)
 
 ASKED = ("query", "a cat", "--min-score", "0", "-k", "12", "--store", "store")
@@ -41,8 +43,8 @@ def opened(viewer: Path, count: int) -> list[str]:
     return sorted(written.read_text("utf-8").splitlines())
 
 
-def on_terminal(*arguments: str, cwd: Path, answer: bytes = b"", columns: int = 80) -> str:
-    """Run the program on a terminal, which `answer`s what it is asked, and return what it has shown."""
+def on_terminal(*arguments: str, cwd: Path, answers: Mapping[bytes, bytes] | None = None, columns: int = 80) -> str:
+    """Run the program on a terminal, which `answers` what it is asked, and return what it has shown."""
     import fcntl
     import struct
     import termios
@@ -62,7 +64,7 @@ def on_terminal(*arguments: str, cwd: Path, answer: bytes = b"", columns: int = 
         env=environment | {"TERM": "xterm-256color"},
     )
     os.close(theirs)
-    shown = bytearray()
+    shown, unanswered = bytearray(), dict(answers or {})
     while True:
         try:
             if not select.select([ours], [], [], 60)[0]:
@@ -74,8 +76,8 @@ def on_terminal(*arguments: str, cwd: Path, answer: bytes = b"", columns: int = 
         if not part:
             break
         shown += part
-        if answer and b"\x1b[c" in part:
-            os.write(ours, answer)
+        for asked in [asked for asked in unanswered if asked in part]:
+            os.write(ours, unanswered.pop(asked))
     process.wait(timeout=60)
     os.close(ours)
     return shown.decode("utf-8", "replace")
@@ -175,7 +177,7 @@ def test_a_terminal_gets_thumbnails_in_half_blocks_where_it_can_no_more(place): 
 
 def test_a_terminal_that_draws_sixels_gets_them(place):  # noqa: F811
     pytest.importorskip("textual_image")
-    shown = on_terminal(*ASKED, "--preview", cwd=place, answer=b"\x1b[?62;4c")
+    shown = on_terminal(*ASKED, "--preview", cwd=place, answers=SIXELS)
     assert "\x1bP" in shown
     assert "▀" not in shown
 
