@@ -82,6 +82,7 @@ bench: $(VENV)/.ready
 
 bench-scale: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.scale --photos 100000
+	$(BIN)/python -m benchmarks.filters --photos 100000
 	$(BIN)/python -m benchmarks.scale --photos 1000000
 	$(BIN)/python -m benchmarks.asking --photos 100000
 	$(BIN)/python -m benchmarks.fleet $(DATA)/train_images

@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import quality, speed
+from benchmarks import page, quality, speed
 from benchmarks.rows import show
 
 
@@ -29,6 +29,7 @@ def main() -> None:
             rows += speed.decoding(Path(work))
             rows += speed.index_memory(chosen.data / "train_images", Path(work))
             rows += speed.reranking()
+            rows += page.answers(Path(work))
     show(rows, chosen.json)
 
 

@@ -114,7 +114,8 @@ def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tup
     parts, seconds = [], 0.0
     for start in range(0, len(files), BATCH):
         batch = [
-            _row(file, clean if number % 10 else withheld) for number, file in enumerate(files[start : start + BATCH])
+            _row(file, clean if number % 10 else withheld, 1925 + number % 100)
+            for number, file in enumerate(files[start : start + BATCH])
         ]
         parts.append(synthetic.draw(len(batch)))
         started = time.perf_counter()
@@ -123,9 +124,9 @@ def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tup
     return np.concatenate(parts), seconds
 
 
-def _row(file: PhotoFile, verdict: Verdict) -> StoredPhoto:
+def _row(file: PhotoFile, verdict: Verdict, year: int) -> StoredPhoto:
     content = new_digest(file.image_id.encode()).hexdigest()
-    taken, camera = "2021-06-14T12:30:00", "ACME One"
+    taken, camera = f"{year}-06-14T12:30:00", "ACME One"
     return StoredPhoto(content, (replace(file, content_hash=content),), 640, 480, verdict, taken, camera)
 
 
