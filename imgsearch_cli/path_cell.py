@@ -21,11 +21,11 @@ _LEAST_CELLS = 12
 class PathCell:
     """A path as people read it, and what is said behind it."""
 
-    def __init__(self, shown: str, image_id: str, behind: Text) -> None:
+    def __init__(self, shown: str, image_id: str, behind: Text | None = None) -> None:
         """Take the path as it is shown, the absolute one that it leads to, and what is said behind it."""
         self._shown = shown
         self._link = Style(link=Path(image_id).as_uri()) if image_id.startswith("/") else Style()
-        self._behind = behind
+        self._behind = behind or Text()
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """Ask for one line, and take a few cells."""

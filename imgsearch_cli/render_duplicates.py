@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.path_cell import PathCell
 from imgsearch_cli.writing import can_show, stdout_console, write_json, write_path
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def duplicates_table(groups: Sequence[Sequence[Duplicate]]) -> Table:
             likeness = "best" if not place else "equal" if file.similarity == 1.0 else f"{file.similarity:.3f}"
             table.add_row(
                 "" if place else str(number),
-                Text(printable(relative(file.path))),
+                PathCell(printable(relative(file.path)), file.path),
                 likeness,
                 f"{file.width} {times} {file.height}",
                 f"{file.size_bytes / 1000:,.0f}",

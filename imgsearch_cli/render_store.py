@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.path_cell import PathCell
 from imgsearch_cli.streams import say
 from imgsearch_cli.writing import render_facts, stdout_console, write_fields, write_json, write_line
 from index_store.paths import shown_place
@@ -108,7 +110,8 @@ def render_plan(plan: IndexPlan, hidden: Collection[str]) -> None:
     render_warnings(plan.passed_over)
     render_passed_over(plan.passed_over)
     counted = ", ".join(f"{len(image_ids)} {change}" for change, image_ids in changes.items() if image_ids)
-    say(f"{counted or 'nothing to do'}; {plan.unchanged + len(plan.touched)} unchanged; nothing was done")
+    unchanged = f"{plan.unchanged + len(plan.touched)} unchanged"
+    say(f"{counted}; {unchanged}; nothing was done" if counted else f"nothing to do; {unchanged}")
 
 
 def render_skipped(skipped: Iterable[Skipped]) -> None:
@@ -145,6 +148,7 @@ def render_status(status: StoreStatus, output_format: str) -> None:
     rows = {
         "store": shown_place(status.store),
         "photos": f"{status.photos:,}, {status.withheld:,} withheld, {status.decided_by_hand:,} decided by hand",
+        **({"": "review those withheld with 'imgsearch policy list'"} if status.withheld else {}),
         "roots": "\n".join(printable(root) for root in status.roots) or "none",
         "encoder": f"{status.encoder}, {status.dimension} dimensions",
         **_other_encoders(status),
@@ -152,10 +156,18 @@ def render_status(status: StoreStatus, output_format: str) -> None:
         "reranker": status.reranker,
         "policy": status.policy,
         "on disk": "on a server" if status.bytes_on_disk is None else f"{status.bytes_on_disk / 1e6:.1f} MB",
-        "last indexed": status.indexed_at or "never",
+        "last indexed": _local(status.indexed_at) if status.indexed_at else "never",
         "schema": str(status.schema),
     }
     render_facts(rows.items())
+
+
+def _local(moment: str) -> str:
+    """Return a moment as the clock here shows it."""
+    try:
+        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:  # a store may come from anywhere
+        return moment
 
 
 def _other_encoders(status: StoreStatus) -> dict[str, str]:
@@ -197,11 +209,11 @@ def render_withheld(photos: Sequence[StoredPhoto], output_format: str) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("probability", justify="right", no_wrap=True)
-    table.add_column("photo", overflow="fold")
-    table.add_column("reason", overflow="fold", style="dim")
+    table.add_column("photo", overflow="fold", ratio=3)
+    table.add_column("reason", overflow="fold", style="dim", ratio=2)
     for photo in photos:
-        cells = Text(printable(relative(photo.image_id))), Text(printable(photo.verdict.reason))
-        table.add_row(f"{photo.verdict.probability:.2f}", *cells)
+        path = PathCell(printable(relative(photo.image_id)), photo.image_id)
+        table.add_row(f"{photo.verdict.probability:.2f}", path, Text(printable(photo.verdict.reason)))
     stdout_console().print(table)
 
 

@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from imgsearch_cli import render_store
 from imgsearch_cli.escaping import json_line, one_field, printable, relative
 from imgsearch_cli.render import answer_table, render_answer
+from imgsearch_cli.render_duplicates import duplicates_table
 from imgsearch_cli.render_store import render_plan, render_skipped, render_status
 from index_store.indexing.plan import IndexPlan
-from index_store.records import Answer, Match, Skipped, StoreStatus
+from index_store.queries.duplicates import Duplicate
+from index_store.records import Answer, Match, PhotoFile, Skipped, StoredPhoto, StoreStatus, Verdict
 
 NOTICE = "This image is unavailable in your country in compliance with local laws"
 
@@ -166,3 +171,39 @@ def test_a_plan_counts_hidden_photos_and_names_the_others(tmp_path, monkeypatch,
 def test_a_skipped_photo_that_is_withheld_is_not_named(capsys):
     render_skipped([Skipped(None, "is an empty file"), Skipped("/x/a.jpg", "is an empty file")])
     assert capsys.readouterr().err == "skipped a withheld photo: is an empty file\nskipped /x/a.jpg: is an empty file\n"
+
+
+def test_tables_of_paths_break_them_at_folders_and_not_within_words(monkeypatch):
+    path = "/photos/summer/holiday-2021/2399551242_c62a46dd5f.jpg"
+    console = Console(width=70, file=StringIO(), color_system=None)
+    monkeypatch.setattr(render_store, "stdout_console", lambda: console)
+    verdict = Verdict(True, 0.86, "probability 0.86 of a child reaches the threshold 0.11", "", "")
+    file = PhotoFile(path, 1, 2, content_hash="c")
+    render_store.render_withheld([StoredPhoto("c", (file,), 4, 3, verdict)], "table")
+    copy = Duplicate(path, 4, 3, 1000, 1.0)
+    console.print(duplicates_table([[copy, copy]]))
+    assert isinstance(console.file, StringIO)
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert sum("/photos/summer/" in line for line in lines) == 3
+    assert sum(line.startswith("2399551242_c62a46dd5f.jpg") for line in lines) == 3
+
+
+def test_status_says_how_to_review_what_is_withheld_and_when_the_clock_here_showed_the_last_run(capsys, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        render_status(replace(STATUS, withheld=1, indexed_at="2026-11-25T20:39:38+00:00"), "table")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    shown = capsys.readouterr().out
+    assert "1 withheld" in shown
+    assert "review those withheld with 'imgsearch policy list'" in shown
+    assert "2026-11-26 05:39" in shown
+    render_status(STATUS, "table")
+    assert "policy list" not in capsys.readouterr().out
+
+
+def test_a_plan_without_work_says_so_once(capsys):
+    render_plan(IndexPlan(unchanged=3), hidden=set())
+    assert capsys.readouterr().err == "nothing to do; 3 unchanged\n"
