@@ -1,12 +1,15 @@
-"""Find plain words for child in other languages than English. Standard library only."""
+"""Find plain words for child, and ages, in other languages than English. Standard library only."""
 
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from index_store.compliance.eastern_ages import find_eastern_age
+from index_store.compliance.latin_ages import find_latin_age
 from index_store.compliance.negated import Negated
-from index_store.compliance.reading import WORD, plain
+from index_store.compliance.reading import WORD, join_letters, plain, split_words
 from index_store.compliance.russian_ages import find_russian_age
 from index_store.compliance.spelling import Spelling
 
@@ -42,6 +45,7 @@ class Languages:
         joined = [re.escape(phrase) for phrase in self._harmless if not _is_spaced(phrase)]
         self._harmless_pattern = "|".join((*spaced, *joined))
         self._negated = Negated(policy)
+        self._things_listed = frozenset(thing for each in policy.languages for thing in each.things)
 
     def without_harmless(self, written: str) -> str:
         """Return a normalised text without what names a child and shows none: "carrinho de bebê", "ohne Kinder"."""
@@ -74,11 +78,17 @@ class Languages:
         `written` is the normalised text, `read` what `plain` makes of it.
         """
         words = WORD.findall(read.replace("'", " "))
+        aged = split_words(join_letters(read, {}))
         found = self._foreign_word(set(words), read) or self._capital_word(written, set(words))
         if found is None and not written.isascii():
             found = self._accented_word(written.lower()) or self._part(written.lower(), read)
-            found = found or self._russian_word(words) or find_russian_age(read, words, self._russian, self._limit)
-        return found
+            found = found or self._russian_word(words) or find_russian_age(aged, self._russian, self._limit)
+            found = found or find_eastern_age(written, aged, self._things, self._limit)
+        return found or find_latin_age(aged, self._things, self._limit)
+
+    @cached_property
+    def _things(self) -> frozenset[str]:
+        return frozenset(map(plain, self._things_listed))
 
     def _foreign_word(self, present: set[str], read: str) -> str | None:
         for word in present & self._read.keys():

@@ -90,6 +90,7 @@ class Language(NamedTuple):
     false_friends: tuple[str, ...]
     negations: tuple[str, ...]
     denials: frozenset[str]
+    things: frozenset[str]
 
 
 class Policy(NamedTuple):
@@ -223,6 +224,7 @@ def _policy(content: Mapping[str, Any], compiled: Mapping[str, Any], digest: str
                 tuple(each["false_friends"]),
                 tuple(each["negations"]),
                 frozenset(each["denials"]),
+                frozenset(each["things"]),
             )
             for each in content["languages"]
         ),
@@ -258,7 +260,8 @@ _LAYOUT: dict[str, dict[str, str]] = {
         "language": "a text",
         "words": _WORDS,
         **dict.fromkeys(
-            ("shared", "markers", "parts", "harmless", "false_friends", "negations", "denials"), _PERHAPS_NONE
+            ("shared", "markers", "parts", "harmless", "false_friends", "negations", "denials", "things"),
+            _PERHAPS_NONE,
         ),
     },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from index_store.compliance.reading import WORD
@@ -32,6 +33,10 @@ _BEFORE = frozenset(("на", "после", "около"))
 """Spans that stand before their number: "на 5 лет", but "пятилетка на велосипеде"."""
 
 
+_STOPS = frozenset(["и", "с", "со", "на", "в", "у", "под", "за", "возле", "рядом"])
+"""Where the search for an animal by an age ends: "девятилетний и две собаки"."""
+
+
 def _longest_first(words: list[str]) -> str:
     return "|".join(sorted(words, key=len, reverse=True))
 
@@ -40,19 +45,25 @@ _N = rf"(?P<n>\d{{1,3}}|{_longest_first(_COUNTS)}|{_longest_first([*_STEMS])})"
 _PLACE = rf"(?P<n>{_longest_first(_PLACES)})(?:ый|ий|ой|ого|ьего|ому|ьему|ым|ьим|ом|ьем|ая|ья|ую|ью|ей)"
 
 
-def find_russian_age(read: str, words: list[str], russian: RussianWords, limit: int) -> str | None:
+def find_russian_age(read: str, russian: RussianWords, limit: int) -> str | None:
     """Return the reason where a Russian text, as `plain` reads it, tells the age of a person under the limit."""
-    if not russian.animals.isdisjoint(words) and _SOMEBODY.isdisjoint(words):
-        return None  # "пятилетняя собака"
     for pattern, offset in _patterns():
         for match in pattern.finditer(read):
             if _number(match.groupdict().get("n")) + offset >= limit:
                 continue
-            before, after = WORD.findall(read[: match.start()])[-1:], WORD.findall(read[match.end() :])[:2]
-            around = russian.things.isdisjoint([*before, *after])
-            if around and russian.spans.isdisjoint([*before, *(word for word in after if word not in _BEFORE)]):
+            before, after = WORD.findall(read[: match.start()]), WORD.findall(read[match.end() :])
+            noun = WORD.findall((match.groupdict().get("noun") or "").replace(",", " "))
+            near = {*before[-1:], *noun, *after[:2]}
+            if not russian.things.isdisjoint(near) or not russian.spans.isdisjoint(near - (_BEFORE & {*after})):
+                continue
+            animals = {*_until_stop(before[::-1][:2]), *noun, *_until_stop(after[:2])}
+            if russian.animals.isdisjoint(animals) or not _SOMEBODY.isdisjoint({*before, *after}):
                 return f"{match[0].strip()!r}: an age under {limit}"
     return None
+
+
+def _until_stop(words: list[str]) -> list[str]:
+    return list(takewhile(lambda word: word not in _STOPS, words))
 
 
 @cache
@@ -70,6 +81,7 @@ def _patterns() -> list[tuple[re.Pattern[str], int]]:
         (re.compile(r"\b(?:месяц|недел|ден|дн)\w* от роду\b"), 0),
         (re.compile(rf"\b(?:{somebody}){hedges} {_N}(?: (?:лет|год|года|месяц|месяца|месяцев))?{end}"), 0),
         (re.compile(rf"(?:^|[,(] ?|возраст[ае]?:? |лет )(?:всего |около )?{_N} ?(?:лет|год|года|годик\w*){end}"), 0),
+        (re.compile(rf"(?<![а-я])(?P<noun>(?:[а-я]{{1,30}} )?[а-я]{{1,30}}),? {_N} (?:лет|года?){end}"), 0),
         (re.compile(rf"\bвозраст[ае]?: ?{_N}{end}"), 0),
         (re.compile(rf"\b(?:лет|годик\w*)(?: около)? {_N}(?: на вид)?{end}"), 0),
         (re.compile(rf"\b(?:исполнилось|исполнится|исполняется|стукнуло){hedges} {_N}{end}"), 0),
