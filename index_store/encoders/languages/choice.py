@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -73,12 +73,31 @@ _FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_TEXT.split())
 
 _FEW_WORDS = 2
 
-_MORE_FUNCTION_WORDS_TEXT = (
-    "der die das den dem des im am beim zum zur ist sind bei aus vor hinter neben von vor uber le la"
-)
-_MORE_FUNCTION_WORDS_TEXT += " les un des du et sur au sont qui sans el los las al por su que sin os um com em da dos"
-_MORE_FUNCTION_WORDS_TEXT += " das ao sem il lo del senza mon ma ohne"
-_LATIN_FUNCTION_WORDS = _FUNCTION_WORDS | frozenset(_MORE_FUNCTION_WORDS_TEXT.split())
+_SMALL_TEXT = {
+    "de": "der das den dem des ein eine einem einen einer und mit auf im ist sind beim zum zur vom aus bei vor hinter "
+    "neben von uber ihr ihre ihren ihrem sein seine seinem seinen sich nach durch gegen nicht ohne wie zwei drei",
+    "fr": "un une le la les des du de et au aux sur avec sous est sont qui en dans son sa ses pour par pres sans ma "
+    "mon deux trois",
+    "es": "un una unos unas el la los las de del y en con al por para su sus sobre que sin junto dos tres",
+    "pt": "um uma os de da dos das e em na nos nas com ao aos num numa por para pelo pela seu sua que sobre sem duas",
+    "it": "un una uno il lo la gli le di del della dei delle degli dello e con su sul sulla sullo sugli nel nella "
+    "nello negli al alla allo agli dal dalla che per senza due tre",
+}
+_SMALL = {code: frozenset(text.split()) for code, text in _SMALL_TEXT.items()}
+"""Small words of the searched languages that English has not; two of one language make a text foreign."""
+
+_ENGLISH_SMALL_TEXT = "the of with at and is are to for from by an his her their on with near two or"
+_ENGLISH_SMALL = frozenset(_ENGLISH_SMALL_TEXT.split())
+"""With one of these, "de la" is part of a name: "the Place de la Concorde"."""
+
+_LEAST_SMALL = 2
+_ELISION = re.compile(r"(?<!\w)(?:l|d|qu|j|un|dell|all|nell|sull|dall)'(?=[^\W\d_]{2})")
+"""How French and Italian join small words: "l'eau", "dell'acqua"."""
+
+_ELSEWHERE_TEXT = "de en e y con per dos al na o sobre su tres ma sa do no pres par"
+_ELSEWHERE = frozenset(_ELSEWHERE_TEXT.split())
+"""Small words that Czech, Polish, Dutch or Danish have too."""
+_LATIN_FUNCTION_WORDS = (_FUNCTION_WORDS | frozenset(("am", "die"))).union(*_SMALL.values()) - _ELSEWHERE
 """Small words of the searched languages, without those that Czech, Polish or Danish have too."""
 
 _LEAST_WORDS = 3
@@ -108,9 +127,23 @@ def is_foreign(text: str) -> bool:
     if latin * 2 < len(letters) or any(not letter.isascii() and letter not in _IN_ENGLISH for letter in letters):
         return True
     words = list(_WORD.findall(_without_accents(text.lower())))
-    if not _FUNCTION_WORDS.isdisjoint(words) or (len(words) <= _FEW_WORDS and _locale() in NAMES):
+    if (
+        not _FUNCTION_WORDS.isdisjoint(words)
+        or _has_small_words(text.lower(), words)
+        or (len(words) <= _FEW_WORDS and _locale() in NAMES)
+    ):
         return True
     return sum(map(_is_whole, words)) < _KNOWN_SHARE * len(words)
+
+
+def _has_small_words(text: str, words: Sequence[str]) -> bool:
+    """Return whether the small words of a text, whose words `words` are, are those of one searched language."""
+    if not _ENGLISH_SMALL.isdisjoint(words):
+        return False
+    other_signs = bool(_ELISION.search(text)) + (not text.isascii()) + (words.count("un") > 1)
+    return any(
+        (found := len(small.intersection(words))) and found + other_signs >= _LEAST_SMALL for small in _SMALL.values()
+    )
 
 
 def check_language(text: str, language: str, searched: Collection[str]) -> None:
@@ -151,7 +184,8 @@ def refuse_unknown_words(text: str, knows: Callable[[str], bool]) -> None:
         UsageError: it is in no language that is searched, as far as its words tell.
     """
     words = _WORD.findall(text.lower())
-    if not text.isascii() or len(words) < _LEAST_WORDS or not _LATIN_FUNCTION_WORDS.isdisjoint(words):
+    small = not _LATIN_FUNCTION_WORDS.isdisjoint(words) or _ELISION.search(text.lower())
+    if small or not text.isascii() or len(words) < _LEAST_WORDS:
         return
     long = [word for word in words if len(word) >= _LONG] or words
     if sum(map(_is_whole, long)) > _MOST_ENGLISH * len(long):

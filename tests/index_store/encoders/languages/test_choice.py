@@ -37,6 +37,13 @@ def english_locale(monkeypatch):
         "Straße",
         "mężczyzna z psem",
         "犬が走る",
+        "un chat sur le lit",
+        "un train passe sur le pont",
+        "un chat regarde un aquarium",
+        "un père au bord du lac",
+        "puesta de sol en el mar",
+        "la folla a un concerto",
+        "l'homme et le train",
     ],
 )
 def test_other_languages_are_foreign(text):
@@ -59,6 +66,11 @@ def test_other_languages_are_foreign(text):
         "π",
         "a sign with Ω on it",
         "a scale bar of 5 μm",
+        "the Place de la Concorde at night",
+        "Rio de Janeiro",
+        "la la land",
+        "a UN vote",
+        "a do or die match",
     ],
 )
 def test_english_is_not(text):
