@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from PIL import Image
 from index_store.records import PhotoInput, Verdict
 from index_store.store.images import ImageStore, create_store
 from index_store.store.manifest import Manifest
+from tests.opened_once import share_what_ships
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -40,6 +41,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the user's cache and data folders out: what another run has left there would be used."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shipped_models() -> Iterator[None]:
+    """Open the models that ship once in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        share_what_ships(patch)
+        yield
 
 
 @pytest.fixture

@@ -39,15 +39,14 @@ def imgsearch(installed) -> Iterator[Run]:
 
     def run(*arguments: str | Path, env: dict[str, str] | None = None, text: bool = True, **options: object):
         words, variables = list(map(str, arguments)), _variables(env)
-        if not options.keys() <= {"cwd", "input"} or fixed(variables) != fixed(os.environ):
+        if not options.keys() <= {"cwd", "input", "stdout"} or fixed(variables) != fixed(os.environ):
             return installed(*arguments, env=env, text=text, **options)
         writer = writes(words)
         if writer not in forks:
             forks[writer] = Forks(WRITING if writer else READING)
         given = options.get("input") or b""
-        code, *written = forks[writer].run(
-            words, variables, options.get("cwd"), given.encode() if isinstance(given, str) else given
-        )
+        given = given.encode() if isinstance(given, str) else given
+        code, *written = forks[writer].run(words, variables, options.get("cwd"), given, options.get("stdout"))
         if text:
             written = [content.decode().replace("\r\n", "\n").replace("\r", "\n") for content in written]
         return subprocess.CompletedProcess(["imgsearch", *words], code, *written)

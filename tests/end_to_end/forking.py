@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 READING = (
     "imgsearch_cli.main",
@@ -53,14 +55,19 @@ class Forks:
         self._socket = ours
 
     def run(
-        self, arguments: list[str], environment: dict[str, str], cwd: str | Path | None, given: bytes
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        cwd: str | Path | None,
+        given: bytes,
+        stdout: int | None = None,
     ) -> tuple[int, bytes, bytes]:
-        """Return the exit code, and what was written to standard output and to standard error."""
+        """Return the exit code, and what was written to standard output, where none is given, and to standard error."""
         asked = {"arguments": arguments, "environment": environment, "cwd": os.fspath(cwd or os.getcwd())}
         with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
             stdin.write(given)
             stdin.seek(0)
-            streams = [stdin.fileno(), out.fileno(), error.fileno()]
+            streams = [stdin.fileno(), out.fileno() if stdout is None else stdout, error.fileno()]
             content = json.dumps(asked).encode()
             socket.send_fds(self._socket, [len(content).to_bytes(4)], streams)
             self._socket.sendall(content)
@@ -116,9 +123,22 @@ def _run(asked, streams: list[int]) -> None:
         os._exit(1)
 
 
+def _open_models() -> None:
+    """Open what a query and a run open, so that each fork has it; none of it has threads of its own."""
+    from index_store.encoders.onnx_dual import OnnxPhotoEncoder, OnnxTextEncoder
+    from index_store.encoders.registry import encoder_card
+    from index_store.reranker.reranking import load_reranker
+    from tests.opened_once import share_what_ships
+
+    share_what_ships(pytest.MonkeyPatch())
+    card = encoder_card()
+    OnnxTextEncoder(card), OnnxPhotoEncoder(card), load_reranker(card.towers)
+
+
 if __name__ == "__main__":
     for module in sys.argv[2:]:
         importlib.import_module(module)
+    _open_models()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.freeze()
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -112,37 +113,51 @@ WRITERS = [
 ]
 
 
-@pytest.mark.parametrize("arguments", WRITERS, ids=" ".join)
-def test_a_reader_that_went_away_ends_with_141_in_silence(place, arguments):
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """The end of a pipe to write into, whose reader went away."""
     read_end, write_end = os.pipe()
     os.close(read_end)
-    try:
-        done = run(place, *arguments, stdout=write_end, stderr=subprocess.PIPE)
-    finally:
-        os.close(write_end)
-    assert (done.returncode, done.stderr) == (141, b"")
-
-
-def test_a_batch_without_a_reader_ends_with_141(place):
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    lines = b"a rocket\n" * 100
-    done = run(place, *batch(), stdout=write_end, stderr=subprocess.PIPE, input=lines)
+    yield write_end
     os.close(write_end)
+
+
+@pytest.mark.parametrize("arguments", WRITERS, ids=" ".join)
+def test_a_reader_that_went_away_ends_with_141_in_silence(place, imgsearch, unread, arguments):
+    done = imgsearch(*arguments, cwd=place, stdout=unread)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", [WRITERS[0], WRITERS[-1]], ids=" ".join)
+def test_the_installed_program_ends_so_too(place, unread, arguments):
+    done = run(place, *arguments, stdout=unread, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_batch_without_a_reader_ends_with_141(place, imgsearch, unread):
+    done = imgsearch(*batch(), cwd=place, stdout=unread, input="a rocket\n" * 100)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
 @pytest.mark.parametrize("arguments", WRITERS[:2] + WRITERS[5:6] + WRITERS[-3:-2], ids=" ".join)
-def test_a_full_device_is_one_line_and_2(place, arguments):
+def test_a_full_device_is_one_line_and_2(place, imgsearch, arguments):
     with open("/dev/full", "wb") as full:
-        done = run(place, *arguments, stdout=full, stderr=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (2, b"imgsearch: standard output: no space left on device\n")
+        done = imgsearch(*arguments, cwd=place, stdout=full.fileno())
+    assert (done.returncode, done.stderr) == (2, "imgsearch: standard output: no space left on device\n")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
-@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
-@pytest.mark.parametrize(("text", "code"), [("a rocket", 0), ("two boys", 3)])
+@pytest.mark.parametrize(
+    ("closing", "text", "code"),
+    [
+        ("2>&-", "a rocket", 0),
+        ("2>/dev/full", "two boys", 3),
+        ("<&-", "a rocket", 0),
+        ("<&- 2>&-", "a rocket", 0),
+        ("<&- 2>&-", "two boys", 3),
+    ],
+)
 def test_streams_that_are_closed_or_full_change_no_result(place, closing, text, code):
     command = f"{PROGRAM} query '{text}' -k 1 --min-score 0 --format paths --store store {closing}"
     done = subprocess.run(["sh", "-c", command], cwd=place, capture_output=True, check=False, text=True)
@@ -150,8 +165,10 @@ def test_streams_that_are_closed_or_full_change_no_result(place, closing, text, 
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("closing", [">&-", "<&- >&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize(
+    ("closing", "output_format"),
+    [*((">&-", name) for name in FORMATS), ("<&- >&-", "table"), ("<&- >&- 2>&-", "table"), ("<&- >&- 2>&-", "jsonl")],
+)
 def test_a_closed_standard_output_changes_no_code_and_no_store(place, imgsearch, closing, output_format):
     command = f"{PROGRAM} query 'a rocket' -k 1 --min-score 0 --format {output_format} --store store {closing}"
     done = subprocess.run(["sh", "-c", command], cwd=place, capture_output=True, check=False, text=True)
@@ -207,11 +224,15 @@ def test_a_narrow_encoding_gets_plain_characters(place, environment, times):
     odd.mkdir(exist_ok=True)
     shutil.copyfile(place / "test_images" / "rocket.jpg", odd / "ракета.jpg")
     env = os.environ | environment
-    for arguments in (query("a rocket", "--min-score", "0"), ("status", "--store", "store"), ("encoders",)):
-        done = run(place, *arguments, env=env, capture_output=True)
-        assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
-        if arguments[0] == "query":
-            assert b" " + times + b" " in done.stdout
+    done = run(place, *query("a rocket", "--min-score", "0"), env=env, capture_output=True)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b" " + times + b" " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("status", "--store", "store"), ("encoders",)], ids=" ".join)
+def test_other_commands_write_in_a_narrow_encoding_too(place, arguments):
+    done = run(place, *arguments, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
 
 
 def test_neighbours_that_are_withheld_are_one_entry_without_figures(place, imgsearch):

@@ -16,7 +16,7 @@ from index_store.library import Library
 from index_store.paths import cache_folder
 from index_store.queries.ask import Searcher, search
 from index_store.queries.batch import BatchError, answer_lines
-from index_store.queries.text_cache import TextCache
+from index_store.queries.text_cache import CACHE_FILE, TextCache
 from index_store.question import Question
 from index_store.store.images import create_store
 from index_store.store.manifest import Manifest
@@ -26,8 +26,8 @@ RUSSIAN = "собака на пляже"
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty store of the encoder that ships, for a user whose cache is empty and whose language is English."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    """An empty store of the encoder that ships, for a user whose language is English and whose cache has no text."""
+    Path(cache_folder(), CACHE_FILE).unlink(missing_ok=True)
     for name in ("LC_ALL", "LC_MESSAGES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "en_US.UTF-8")
