@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from index_store import machine
 from index_store.records import PhotoInput, Verdict
 from index_store.store.images import ImageStore, create_store
 from index_store.store.manifest import Manifest
@@ -44,10 +45,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shipped_models() -> Iterator[None]:
-    """Open the models that ship once in this process."""
+def shared_machine() -> Iterator[None]:
+    """Open the models that ship once in this process, and leave the other cores to other workers of pytest-xdist."""
     with pytest.MonkeyPatch.context() as patch:
         share_what_ships(patch)
+        patch.setattr(machine, "_share", [1] if "PYTEST_XDIST_WORKER" in os.environ else [])
         yield
 
 

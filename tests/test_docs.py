@@ -38,13 +38,20 @@ def typed_commands() -> list[str]:
 DATA = ("with_sense", "flickr8k_pretrain", "mixed_pretrain", "classes_pretrain", "coco_val", "by_eye")
 
 
-@pytest.mark.parametrize("line", typed_commands())
-def test_every_command_that_is_shown_is_understood(line, tmp_path, monkeypatch):
+def test_every_command_that_is_shown_is_understood(tmp_path, monkeypatch):
     for folder in ("here", *(f"shared/data/{name}" for name in DATA)):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "here" / "queries.txt").touch()
     (tmp_path / "shared" / "data" / "by_eye" / "labels.tsv").touch()
     monkeypatch.chdir(tmp_path / "here")
+    lines = typed_commands()
+    assert len(lines) > 50
+    for line in lines:
+        understand(line)
+
+
+def understand(line: str) -> None:
+    """Parse a command as the program does; raise where it names what does not exist."""
     words = shlex.split(line)[1:]
     command: click.Command = cli
     context = click.Context(cli, info_name="imgsearch")

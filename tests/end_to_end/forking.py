@@ -127,9 +127,12 @@ def _open_models() -> None:
     """Open what a query and a run open, so that each fork has it; none of it has threads of its own."""
     from index_store.encoders.onnx_dual import OnnxPhotoEncoder, OnnxTextEncoder
     from index_store.encoders.registry import encoder_card
+    from index_store.machine import share_cores
     from index_store.reranker.reranking import load_reranker
     from tests.opened_once import share_what_ships
 
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        share_cores(1)
     share_what_ships(pytest.MonkeyPatch())
     card = encoder_card()
     OnnxTextEncoder(card), OnnxPhotoEncoder(card), load_reranker(card.towers)

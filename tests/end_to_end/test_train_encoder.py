@@ -55,6 +55,7 @@ def test_own_photos_make_an_encoder_out_of_the_one_that_ships(imgsearch, own, tm
     assert best["calibrated"] is False
 
 
+@pytest.mark.slow
 def test_the_text_tower_alone_is_trained_and_the_photo_tower_stays(imgsearch, own, tmp_path):
     made = tmp_path / "made"
     done = imgsearch("train", "text-tower", own, "--output", made, "--epochs", "1", "--batch", "4")

@@ -40,6 +40,7 @@ def test_all_shipped_weights_are_within_forty_megabytes():
     assert sum(sizes.values()) - languages <= MAX_WEIGHTS_BYTES
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_works_outside_the_checkout(wheel, demo, tmp_path):
     """The dependencies are those of this environment, the program is the wheel's."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "empty"], check=True)

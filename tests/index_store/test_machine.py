@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from index_store import machine
 from index_store.errors import EncoderError
 from index_store.machine import (
     has_cuda_driver,
@@ -15,6 +16,12 @@ from index_store.machine import (
     usable_workers,
     wanted_device,
 )
+
+
+@pytest.fixture(autouse=True)
+def machine_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave all cores to this process, as in a process that nobody has told to share them."""
+    monkeypatch.setattr(machine, "_share", [])
 
 
 def test_cores_are_those_that_this_process_may_use():

@@ -51,14 +51,9 @@ def test_there_are_enough_phrases_and_a_third_of_them_is_hard():
     assert all(phrase.reason for phrase in PHRASES)
 
 
-def as_labelled(phrase: Phrase) -> object:
-    mistaken = [pytest.mark.xfail(strict=True, reason="a known mistake")] if phrase.text in KNOWN_MISTAKES else []
-    return pytest.param(phrase, marks=mistaken, id=phrase.text)
-
-
-@pytest.mark.parametrize("phrase", map(as_labelled, PHRASES))
-def test_phrase(rule, phrase):
-    assert rule.check(phrase.text).withheld == phrase.withheld, phrase.reason
+def test_phrases_are_withheld_as_they_are_labelled(rule):
+    wrong = {phrase.text: phrase.reason for phrase in PHRASES if rule.check(phrase.text).withheld != phrase.withheld}
+    assert set(wrong) == KNOWN_MISTAKES, wrong
 
 
 def test_recall_and_precision_on_the_phrases(rule):
@@ -68,9 +63,9 @@ def test_recall_and_precision_on_the_phrases(rule):
     assert len(withheld & wanted) / len(withheld) >= 0.97
 
 
-@pytest.mark.parametrize("phrase", PHRASES, ids=lambda phrase: phrase.text)
-def test_the_short_way_agrees_with_spacy_on_the_phrases(rule, phrase):
-    assert rule.check(phrase.text).withheld == rule.check_by_grammar(phrase.text).withheld
+def test_the_short_way_agrees_with_spacy_on_the_phrases(rule):
+    texts = [phrase.text for phrase in PHRASES]
+    assert [t for t in texts if rule.check(t).withheld != rule.check_by_grammar(t).withheld] == []
 
 
 @pytest.mark.slow

