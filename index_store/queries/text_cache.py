@@ -7,6 +7,7 @@ masked with another one. Whoever has the file, and not the text, can only guess 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -43,7 +44,7 @@ class TextCache:
 
     def get(self, encoder: str, text: str, dimension: int) -> NDArray[np.float32] | None:
         """Return the embedding of shape (dimension,), or None where it is not known."""
-        if not self._path.exists():
+        if self._path.is_symlink() or not self._path.exists():
             return None
         with suppress(sqlite3.Error), self._opened() as connection:
             key, masking = _derive(encoder, text, _salt(connection))
@@ -70,7 +71,9 @@ class TextCache:
                 connection.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (key, stored))
 
     def _make(self) -> None:
-        """Make the file, for its owner alone; one that is there stays."""
+        """Make the file, for its owner alone; one that is there stays, and a link is followed nowhere."""
+        if self._path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

@@ -199,11 +199,24 @@ class translated:  # noqa: N801  (reads as a word in a with statement)
         if error is None or isinstance(error, StoreError) or not _is_of_chroma(error, self._place):
             return
         reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        status = _http_status(error)
+        if status and (not str(error).strip() or reason.startswith("<")):  # no body, or a page for people
+            reason = f"it answers {status}, which no Chroma server does; is the address right?"
         if isinstance(error, KeyError | AttributeError | TypeError | IndexError):
             reason = f"it does not answer as a Chroma server does ({type(error).__name__}: {reason})"
         raise StoreError(
             f"{shown_place(self._place)}: the store failed: {reason}{_advice(error, reason, self._place)}"
         ) from error
+
+
+def _http_status(error: BaseException | None) -> str | None:
+    """Return what a server answered, as "404 Not Found", where an answer is what an error came from."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if hasattr(response, "status_code"):
+            return f"{response.status_code} {response.reason_phrase}".strip()
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _is_of_chroma(error: BaseException, place: str) -> bool:

@@ -84,6 +84,7 @@ def check_folder(folder: str, dimension: int) -> VectorFolder:
         labels = _read_labels(os.path.join(folder, LABELS_FILE))
         levels = _check_upper_links(os.path.join(folder, "link_lists.bin"), header)
         _check_rows(os.path.join(folder, "data_level0.bin"), header, labels)
+        _check_lengths(os.path.join(folder, "length.bin"), header)
         if header.rows and levels[header.entry] != header.top_level:
             raise _BrokenError("header.bin names a wrong entry row")
     except FileNotFoundError as error:
@@ -166,6 +167,13 @@ def _expect_size(folder: str, name: str, header: _Header, row_size: int) -> None
     found = os.path.getsize(os.path.join(folder, name))
     if not header.rows * row_size <= found <= header.capacity * row_size:
         raise _BrokenError(f"{name} has {found} bytes, not {header.rows * row_size}")
+
+
+def _check_lengths(path: str, header: _Header) -> None:
+    lengths = np.fromfile(path, "<f4", header.rows)
+    with np.errstate(all="ignore"):
+        if not (np.abs(lengths - 1.0) <= UNIT_TOLERANCE).all():  # Chroma multiplies what it gives back by them
+            raise _BrokenError("length.bin holds other lengths than 1")
 
 
 _MEMO = re.compile(rb"r(?=....)|p(?=[0-9]{6})", re.DOTALL)

@@ -68,3 +68,16 @@ def test_a_damaged_or_missing_cache_is_an_empty_one(tmp_path, content):
     nowhere = TextCache(tmp_path / CACHE_FILE / "nowhere")
     nowhere.put("e", "dog", ROW)
     assert nowhere.get("e", "dog", 2) is None
+
+
+@pytest.mark.parametrize("target_exists", [True, False])
+def test_no_link_is_followed(tmp_path, target_exists):
+    TextCache(tmp_path / "theirs").put("e", "dog", ROW)
+    target = tmp_path / "theirs" / (CACHE_FILE if target_exists else "nothing")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / CACHE_FILE).symlink_to(target)
+    cache = TextCache(tmp_path / "ours")
+    cache.put("e", "cat", ROW)
+    assert cache.get("e", "dog", 2) is None
+    assert len(rows(tmp_path / "theirs")) == 1
+    assert target.exists() == target_exists

@@ -116,6 +116,8 @@ WAYS: dict[str, Callable[[Request], None]] = {
     "sends other fields": lambda request: request.send_json({"user_id": {"a": 1}, "nothing": "else"}),
     "sends wrong types": lambda request: request.send_json({"user_id": [], "tenant": 5, "databases": {"a": 1}}),
     "redirects elsewhere": lambda request: request.send(b"", 302, Location="http://127.0.0.1:9/"),
+    "is no Chroma": lambda request: request.send(b"", 404),
+    "is a page for people": lambda request: request.send(b"<html>not here</html>", 404),
     "fails": lambda request: request.send(b"internal error\nsecond line", 500),
     "fails with an error of Chroma": lambda request: request.send(
         b'{"error":"NotFoundError","message":"\x1b[31mno"}', 404
@@ -137,6 +139,12 @@ def test_each_bad_server_is_one_line_within_a_bounded_time(serve, way):
     assert "secret-word" not in message
     assert len(message) < 500
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("way", ["is no Chroma", "is a page for people"])
+def test_another_server_is_named_as_such(serve, way):
+    with pytest.raises(StoreError, match="it answers 404 Not Found, which no Chroma server does; is the address right"):
+        connect(serve(WAYS[way]))
 
 
 def after_connecting(answer: Callable[[Request], None]) -> Callable[[Request], None]:
