@@ -213,7 +213,7 @@ def _http_status(error: BaseException | None) -> str | None:
     """Return what a server answered, as "404 Not Found", where an answer is what an error came from."""
     while error is not None:
         response = getattr(error, "response", None)
-        if hasattr(response, "status_code"):
+        if response is not None and hasattr(response, "status_code"):
             return f"{response.status_code} {response.reason_phrase}".strip()
         error = error.__cause__ or error.__context__
     return None

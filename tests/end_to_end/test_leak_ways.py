@@ -306,7 +306,7 @@ def test_a_move_and_a_refresh_after_it_name_none_of_them(place, tmp_path):
     code, said = run("move", "photos", "moved", "--store", "store", cwd=folder)
     assert (code, b"followed" in said) == (0, True)
     assert len(hidden) >= 4
-    for change, path in zip(cycle(["spoiled", "changed", "renamed", "gone"]), hidden):  # noqa: B905
+    for change, path in zip(cycle(["spoiled", "changed", "renamed", "gone"]), hidden):
         now = folder / "moved" / path.relative_to(folder / "photos")
         if change == "spoiled":
             now.write_bytes(b"no photo")
