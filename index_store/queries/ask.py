@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,19 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from index_store.compliance.decisions import HandDecisions
-from index_store.compliance.judging import TextJudge
 from index_store.compliance.policy import load_policy
 from index_store.compliance.showing import ShowingRule
 from index_store.encoders.encoder_models import RERANKER, find_model, towers_of
-from index_store.encoders.languages.reader import OtherLanguages
-from index_store.encoders.registry import EncoderCard, encoder_card, load_text_encoder, shipped_before, stored_card
+from index_store.encoders.registry import shipped_before
 from index_store.errors import PolicyError, UsageError
 from index_store.machine import usable_cores
 from index_store.once import once
-from index_store.paths import cache_folder, named_store
 from index_store.queries.checking import MAX_K, checked, refuse_empty_folders
 from index_store.queries.matching import absent_roots, allow_own_addresses, match_of
-from index_store.queries.text_cache import TextCache
+from index_store.queries.opened_store import OpenedStore
+from index_store.queries.query_texts import QueryTexts
 from index_store.question import Filters, Question
 from index_store.records import BY_REFERENCE, Answer, Candidate, Match
 
@@ -111,18 +109,23 @@ class Searcher:
             PolicyError: the policy is broken, or it is mandatory and was to be switched off.
             UsageError: `language` is none.
         """
-        self._place = named_store(store)
-        self._encoder = encoder
-        self._card = encoder_card(encoder)
+        self._opened = OpenedStore(store, encoder)
         self.policy = load_policy(policy_file)
         if self.policy.mandatory and not withhold:
             raise PolicyError("the policy is mandatory and cannot be switched off; leave out --no-policy")
         self._withhold = withhold
-        self._languages = OtherLanguages(language)
-        self._judge = TextJudge(self.policy, self._languages)
-        self._shipped_card = encoder_card()
+        self._texts = QueryTexts(self._opened, self.policy, language, withhold=withhold)
         self._unpacked = 0, HandDecisions()
-        self._ahead: Mapping[str, Embedding] = {}
+
+    @property
+    def store(self) -> ImageStore:
+        """The opened store."""
+        return self._opened.store
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The text encoder that the store was built with."""
+        return self._texts.own_tower
 
     def ask(
         self, query: str | Question, *, k: int = DEFAULT_K, pool: int = DEFAULT_POOL, min_score: float | None = None
@@ -144,10 +147,10 @@ class Searcher:
     def ask_all(self, questions: Sequence[Question]) -> list[Answer | UsageError]:
         """Answer several questions, in less time than one after the other, and each as `ask` does.
 
-        What is wrong with one question is its own error; what concerns all is raised, as `ask` raises it. Texts go
-        through the tower together, which moves a number of an embedding by at most .0005.
+        What is wrong with one question is its own error; what concerns all is raised, as `ask` raises it. Texts
+        are encoded together.
         """
-        self._ahead = self._encoded_together(questions)
+        self._texts.encode_ahead(_texts_of(questions))
         aimed = list(self._threads.map(_or_error(self._aimed), questions))
         beginnings = self._beginnings([each for each in aimed if isinstance(each, _Aimed) and each.aim is not None])
 
@@ -155,18 +158,6 @@ class Searcher:
             return each if isinstance(each, UsageError) else self._answer(each, beginnings.get(id(each)))
 
         return list(self._threads.map(_or_error(answer), aimed))
-
-    def _encoded_together(self, questions: Sequence[Question]) -> Mapping[str, Embedding]:
-        """Return the embeddings of the questions' English texts by the tower that ships, by text."""
-        texts: dict[str, None] = {}
-        for asked in questions:
-            with suppress(UsageError):  # raised again where the question is answered
-                text = checked(asked)[0].text
-                if text and not self._languages.read(text, asked.language):
-                    texts[text] = None
-        if len(texts) < _LEAST_TOGETHER:
-            return {}
-        return dict(zip(texts, self._shipped_tower.encode_texts(list(texts)), strict=True))
 
     def _aimed(self, asked: Question) -> _Aimed:
         """Return what is searched for; raises as `ask` does."""
@@ -253,16 +244,16 @@ class Searcher:
 
     def _aim(self, question: Question) -> Aim | None:
         """Return what is searched for, None where the policy refuses a text or withholds a given photo."""
-        text = self._judged_embedding(question.text, question.language) if question.text else None
+        text = self._texts.embedding(question.text, question.language) if question.text else None
         if question.text and text is None:
             return None
         away: list[Embedding] = []
         for other in question.away:
-            vector = self._judged_embedding(other, question.language)
+            vector = self._texts.embedding(other, question.language)
             if vector is None:
                 return None
             away.append(vector)
-        if self._withhold and text is not None and away and self._leads_to_children(question, text, away):
+        if self._withhold and text is not None and away and self._texts.lead_to_children(question, text, away):
             return None
         like: dict[str, Embedding] = {}
         for photo in question.like:
@@ -273,23 +264,6 @@ class Searcher:
         from index_store.queries.combining import aimed  # late: numpy
 
         return aimed(text, like, away, self.reranker)
-
-    def _leads_to_children(self, question: Question, text: Embedding, away: Sequence[Embedding]) -> bool:
-        """Whether a text, moved away from the others, comes to mean what would be refused: "people", not "adults".
-
-        `text` and `away` are their vectors by the store's encoder; the look knows those of the tower that ships alone.
-        """
-        from index_store.queries.combining import combined  # late: numpy
-
-        texts = [question.text, *question.away]
-        others = [self._languages.read(each, question.language) for each in texts]
-        if not self._has_shipped_texts:
-            by_shipped = self._shipped_tower.encode_texts
-            text, *away = (
-                self._languages.encode(each) if other else by_shipped([each])[0]
-                for each, other in zip(texts, others, strict=True)
-            )
-        return self._judge.refuses(combined(text, [], away), other=any(others))
 
     def _found(
         self, aim: Aim, question: Question, least: float, beginning: _Beginning | None
@@ -330,84 +304,6 @@ class Searcher:
                 break
         return tuple(replace(match, rank=rank) for rank, match in enumerate(shown[:count], start=1))
 
-    def _judged_embedding(self, text: str, language: str | None) -> Embedding | None:
-        """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept."""
-        shipped = self._shipped_card
-        fresh = "_shipped_tower" not in self.__dict__  # to open a tower costs what the cache saves, to run it less
-        known = self._cache.get(shipped.towers, text, shipped.dimension) if fresh else self._ahead.get(text)
-
-        def by_shipped(wanted: str) -> Embedding:
-            return known if known is not None and wanted == text else self._shipped_tower.encode_texts([wanted])[0]
-
-        made = None
-        if self._withhold:
-            judgement = self._judge.judge(text, by_shipped, self._in_other_language, language)
-            if judgement.withheld:
-                return None
-            made, other = judgement.embedding, judgement.other
-        elif other := self._languages.read(text, language):
-            made = self._in_other_language(text)
-        elif self._card.towers == shipped.towers:
-            made = by_shipped(text)
-        if other:
-            return self._kept(text, made)
-        _LOG.info("text read by %s", self.store.manifest.encoder)
-        if made is not None and known is None and fresh:
-            self._cache.put(shipped.towers, text, made)
-        return made if made is not None and self._has_shipped_texts else self._embed(text)
-
-    def _in_other_language(self, text: str) -> Embedding:
-        """Return the embedding of a text that is not English by the multilingual tower, from the cache if known."""
-        known = self._cache.get(self._languages.name, text, self._shipped_card.dimension)
-        return self._languages.encode(text) if known is None else known
-
-    def _kept(self, text: str, made: Embedding | None) -> Embedding:
-        """Remember the embedding that the multilingual tower made; return it, or the one by the store's own encoder."""
-        if made is None or not self._has_shipped_texts:
-            _LOG.info("text read by %s", self.store.manifest.encoder)
-            return self._embed(text)
-        _LOG.info("text read by %s", self._languages.name)
-        self._cache.put(self._languages.name, text, made)
-        return made
-
-    @once
-    def store(self) -> ImageStore:
-        """The opened store."""
-        from index_store.store.images import open_store
-
-        return open_store(self._place, self._encoder and self._card.name, preferred=self._card.name, read_only=True)
-
-    @once
-    def encoder(self) -> TextEncoder:
-        """The text encoder that the store was built with."""
-        if self._has_shipped_texts:
-            return self._shipped_tower
-        return load_text_encoder(self._store_card)
-
-    @once
-    def _shipped_tower(self) -> TextEncoder:
-        """The text tower that ships, whatever encoder the store has: the look at texts needs it.
-
-        In a fresh process it is opened while chromadb is imported: each takes about as long as the other.
-        """
-        if "store" in self.__dict__ or self._card.towers != self._shipped_card.towers:
-            return load_text_encoder()
-        with ThreadPoolExecutor(1, thread_name_prefix="encoder") as thread:
-            opening = thread.submit(load_text_encoder)
-            self.store  # noqa: B018 - opened and kept
-            return opening.result()
-
-    def _embed(self, text: str) -> Embedding:
-        """Return the embedding of a text by the store's encoder, from the cache where it is known."""
-        manifest = self.store.manifest
-        fresh = "encoder" not in self.__dict__
-        known = self._cache.get(self._store_card.towers, text, manifest.dimension) if fresh else None
-        if known is None:
-            known = self.encoder.encode_texts([text])[0]
-            if fresh:
-                self._cache.put(self._store_card.towers, text, known)
-        return known
-
     @once
     def _encoder_note(self) -> tuple[str, ...]:
         """A line that says which of several encoders answers."""
@@ -424,13 +320,9 @@ class Searcher:
         return (f"the photos are being embedded again, {count:,} so far; 'imgsearch index' completes it",)
 
     @once
-    def _cache(self) -> TextCache:
-        return TextCache(cache_folder())
-
-    @once
     def reranker(self) -> Scorer:
         """The model that scores a pair in [0, 1]: the encoder's regressor, or the cosine where it has none."""
-        return scorer_of(self.store, self._encoder)
+        return scorer_of(self.store, self._opened.named_encoder)
 
     @property
     def calibrated(self) -> bool | str:
@@ -441,7 +333,7 @@ class Searcher:
 
     @once
     def _reranker_folder(self) -> Path | None:
-        return find_model(RERANKER, self.store.manifest.encoder, self._encoder)
+        return find_model(RERANKER, self.store.manifest.encoder, self._opened.named_encoder)
 
     def shown_photo(self, content: str) -> StoredPhoto | None:
         """Return a stored photo by its content hash; None where the store lacks it or it is withheld at this moment."""
@@ -457,17 +349,15 @@ class Searcher:
 
     def reopen(self) -> None:
         """Close the store, so that the next query opens it as it is then: Chroma does not see what others write."""
-        for name in ("store", "_upgrade_note"):
-            opened = vars(self).pop(name, None)
-            if name == "store" and opened is not None:
-                opened.close()
+        vars(self).pop("_upgrade_note", None)
+        self._opened.close()
 
     @once
     def _given(self) -> GivenPhotos:
         """What opens and judges the photos that a question gives."""
         from index_store.queries.given_photos import GivenPhotos
 
-        return GivenPhotos(self._store_card, self.policy, self._encoder, withhold=self._withhold)
+        return GivenPhotos(self._opened.card, self.policy, self._opened.named_encoder, withhold=self._withhold)
 
     def _matches(
         self, ranked: Sequence[tuple[float, Candidate]], filters: Filters, beginning: _Beginning | None = None
@@ -501,17 +391,14 @@ class Searcher:
     @once
     def _showing(self) -> ShowingRule:
         """The rule that decides which photos are shown."""
-        return ShowingRule(self.policy, self._store_card, self._encoder)
+        return ShowingRule(self.policy, self._opened.card, self._opened.named_encoder)
 
-    @property
-    def _has_shipped_texts(self) -> bool:
-        """Whether the text tower that ships embeds the texts: an own one may share the photo tower and its name."""
-        return self._store_card.towers == self._shipped_card.towers
 
-    @once
-    def _store_card(self) -> EncoderCard:
-        name = self.store.manifest.encoder
-        return self._card if self._card.name == name else stored_card(name)
+def _texts_of(questions: Sequence[Question]) -> Iterator[tuple[str, str | None]]:
+    """Yield the normalised texts of the questions that can be asked, with their languages."""
+    for asked in questions:
+        with suppress(UsageError):  # raised again where the question is answered
+            yield checked(asked)[0].text, asked.language
 
 
 def _or_error(work: Callable[[_Given], _Made]) -> Callable[[_Given], _Made | UsageError]:

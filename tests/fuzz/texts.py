@@ -155,7 +155,7 @@ class Texts(Target):
         LanguageEncoder.encode_texts = encode  # type: ignore[method-assign,assignment]
         searcher = Searcher(str(self.scratch))
         card = encoder_card()
-        searcher.__dict__["store"] = SimpleNamespace(manifest=Manifest(card.name, card.dimension))
+        searcher._opened.__dict__["store"] = SimpleNamespace(manifest=Manifest(card.name, card.dimension))
         return searcher
 
 

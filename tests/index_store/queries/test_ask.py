@@ -83,7 +83,7 @@ def test_a_text_tower_of_ones_own_beside_the_photo_tower_that_ships_answers_itse
     searcher = Searcher(store, encoder=str(own_texts), withhold=withhold)
     assert searcher.store.manifest.encoder == encoder_card().name
     for text, meant in (("a dog", "a cat"), ("a dog on a beach", "a cat on a beach")):
-        found = searcher._judged_embedding(text, None)
+        found = searcher._texts.embedding(text, None)
         (expected,) = load_text_encoder().encode_texts([meant])
         assert found is not None
         assert float(found @ expected) > 0.9999
