@@ -7,12 +7,12 @@ that text is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from index_store.compliance.normalising import MAX_CHARACTERS, normalise
-from index_store.compliance.texts import TextRule
+from index_store.compliance.texts import TextRule, TextVerdict
 from index_store.encoders.languages.reader import OtherLanguages
 
 if TYPE_CHECKING:
@@ -53,6 +53,16 @@ class TextJudge:
         self._opening = Lock()
         self._looks: dict[bool, TextLook] = {}
         self._shipped: Embed | None = None
+        self._ahead: dict[str, TextVerdict] = {}
+
+    def refused_by_words(self, texts: Iterable[str]) -> set[str]:
+        """Return those of the normalised texts whose words are refused; `judge` is asked about each of them next."""
+        self._ahead = {text: self._check_words(text) for text in texts}
+        return {text for text, verdict in self._ahead.items() if verdict.withheld}
+
+    def _check_words(self, text: str) -> TextVerdict:
+        with self._reading:
+            return self._rule.check(text)
 
     def judge(
         self,
@@ -74,8 +84,7 @@ class TextJudge:
         """
         text, cut = normalise(query)
         warning = CUT if cut else ""
-        with self._reading:
-            verdict = self._rule.check(text)
+        verdict = self._ahead.pop(text, None) or self._check_words(text)
         if verdict.withheld or not text:
             return Judgement(text, verdict.withheld, verdict.reason, None, warning)
         other = self._languages.read(text, language)

@@ -52,13 +52,17 @@ class QueryTexts:
         self._ahead = {}
         if not (self._withhold or self._opened.has_shipped_texts):
             return
-        english: dict[str, None] = {}
-        for text, language in texts:
+        languages = {text: language for text, language in texts if text}
+        if self._withhold:  # a text that its words give away is not encoded
+            for text in self._judge.refused_by_words(languages):
+                del languages[text]
+        english = []
+        for text, language in languages.items():
             with suppress(UsageError):  # raised again where the text's own embedding is asked for
-                if text and not self._languages.read(text, language):
-                    english[text] = None
+                if not self._languages.read(text, language):
+                    english.append(text)
         if len(english) >= _LEAST_TOGETHER:
-            self._ahead = dict(zip(english, self._shipped_tower.encode_texts(list(english)), strict=True))
+            self._ahead = dict(zip(english, self._shipped_tower.encode_texts(english), strict=True))
 
     def embedding(self, text: str, language: str | None) -> Embedding | None:
         """Return the embedding of a normalised text, None where the policy refuses it; a refused one is not kept.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from index_store.compliance.judging import CUT
+from index_store.encoders.onnx_dual import OnnxTextEncoder
 from index_store.encoders.registry import encoder_card, load_text_encoder
 from index_store.errors import UsageError
 from index_store.paths import cache_folder
@@ -137,3 +138,16 @@ def test_questions_asked_together_are_answered_as_each_alone(store):
     assert found == [asked(question) for question in questions]
     assert sum(isinstance(each, str) for each in found) == 4
     assert sum(len(each.matches) for each in found if isinstance(each, Answer)) >= 20
+
+
+def test_questions_asked_together_are_encoded_in_one_piece_and_refused_words_never(store, monkeypatch):
+    pieces, encode = [], OnnxTextEncoder.encode_texts
+    monkeypatch.setattr(
+        OnnxTextEncoder, "encode_texts", lambda self, texts: pieces.append(list(texts)) or encode(self, texts)
+    )
+    texts = ["a dog", "a cat", "two children", "a boat", "a tree", "a boy on a swing"]
+    answers = Searcher(store).ask_all([Question(text, min_score=0.0) for text in texts])
+    assert [answer.refused for answer in answers if isinstance(answer, Answer)] == [
+        text in ("two children", "a boy on a swing") for text in texts
+    ]
+    assert pieces == [["a dog", "a cat", "a boat", "a tree"]]
