@@ -85,7 +85,11 @@ class Library:
 
     @property
     def place(self) -> str:
-        """The store's folder."""
+        """The store's folder, or its address.
+
+        >>> Library("photos.store").place
+        'photos.store'
+        """
         return named_store(self.store)
 
     def index(

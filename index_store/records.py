@@ -305,17 +305,30 @@ class Match:
 
     @property
     def withheld(self) -> bool:
-        """Whether the notice stands in place of the photo."""
+        """Whether the notice stands in place of the photo.
+
+        >>> any(match.withheld for match in library.search("a cat"))  # to iterate is for those that are shown
+        False
+        """
         return self.image_id is None
 
     @property
     def path(self) -> str | None:
-        """The absolute path of the photo, which `image_id` is too; None where it is withheld."""
+        """The absolute path of the photo, which `image_id` is too; None where it is withheld.
+
+        >>> [os.path.basename(match.path) for match in library.search(like="photos/coffee.png", k=1)]
+        ['coffee.png']
+        """
         return self.image_id
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The absolute paths of all files of the photo, `path` first; empty where it is withheld."""
+        """The absolute paths of all files of the photo, `path` first; empty where it is withheld.
+
+        >>> match = next(iter(library.search("a cat", min_score=0)))
+        >>> match.paths == (match.path, *match.copies)
+        True
+        """
         return () if self.image_id is None else (self.image_id, *self.copies)
 
     def open(self) -> Image:
@@ -374,7 +387,11 @@ class Answer:
         return True  # also an answer without photos says why
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: thumbnails, scores, and the notice where something is withheld."""
+        """Return what a notebook shows: thumbnails, scores, and the notice where something is withheld.
+
+        >>> library.search("a cat", k=1, min_score=0)._repr_html_().count("<img")
+        1
+        """
         from index_store.pages.contact_sheet import sheet
 
         return sheet(self)
