@@ -29,6 +29,11 @@ _TILE_LINES = 8
 _TILE_PIXELS = 288, 192
 
 
+_NO_PICTURES = (
+    "imgsearch: this terminal shows neither pictures nor colours, so no thumbnails; --html makes a page of them"
+)
+
+
 class Seeing(NamedTuple):
     """What is wanted: the file of a page, thumbnails, the viewer."""
 
@@ -122,14 +127,21 @@ def _unchanged(match: Match) -> str | None:
 
 def _draw(answer: Answer) -> None:
     """Draw the photos that are shown in rows, each above its rank."""
+    if os.environ.get("TERM") == "dumb":  # to ask it would leave the question on the screen
+        say(_NO_PICTURES)
+        return
     try:
-        from textual_image.renderable import Image  # asks the terminal what it can draw
+        # asks the terminal what it can draw
+        from textual_image.renderable import HalfcellImage, Image, UnicodeImage
     except ImportError as error:
         raise MissingExtraError("thumbnails need textual-image: pip install 'imgsearch-cli[preview]'") from error
     from imgsearch_cli.writing import stdout_console
     from index_store.photos.thumbnails import Thumbnails, strip
 
     console = stdout_console()
+    if Image in (HalfcellImage, UnicodeImage) and (console.color_system is None or console.no_color):
+        say(_NO_PICTURES)  # half blocks without colours are bars
+        return
     matches, columns = list(answer), max(1, console.width // _TILE_CELLS)
     with closing(Thumbnails()) as thumbnails:
         for start in range(0, len(matches), columns):

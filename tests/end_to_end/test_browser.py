@@ -109,11 +109,35 @@ def test_a_link_shows_the_same_and_back_leads_through_what_was_searched(visit):
     expect(page.locator("#name")).to_have_text("brick.png")
     expect(page.locator("#facts")).to_contain_text("512 × 512")
     page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("photo="))
     type_text(page, "a clock")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("a.clock"))
     page.go_back()
     expect(page.locator("#text")).to_have_value("a brick wall")
+
+
+def test_back_does_not_open_a_photo_that_was_closed(visit):
+    page = visit("?q=a+clock&min_score=0")
+    expect(tiles(page)).to_have_count(6)
+    type_text(page, "a brick wall")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("a.brick.wall"))
+    page.locator("#unlikely").click()
+    expect(tiles(page)).to_have_count(6)
+    tiles(page).first.click()
+    expect(page.locator("#name")).to_have_text("brick.png")
+    assert page.evaluate("getComputedStyle(document.body).overflowY") == "hidden"  # what lies below does not scroll
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#name")).not_to_have_text("brick.png")
+    page.keyboard.press("Escape")
+    expect(page.locator("#viewer")).to_be_hidden()
+    expect(page).not_to_have_url(re.compile("photo="))
+    assert page.evaluate("getComputedStyle(document.body).overflowY") != "hidden"
+    page.go_back()
+    page.go_back()
+    expect(page.locator("#text")).to_have_value("a clock")
+    expect(page.locator("#viewer")).to_be_hidden()
 
 
 def test_pictures_are_shown_large_with_facts_and_one_leads_to_the_next(visit):

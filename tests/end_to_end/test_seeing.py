@@ -43,7 +43,13 @@ def opened(viewer: Path, count: int) -> list[str]:
     return sorted(written.read_text("utf-8").splitlines())
 
 
-def on_terminal(*arguments: str, cwd: Path, answers: Mapping[bytes, bytes] | None = None, columns: int = 80) -> str:
+def on_terminal(
+    *arguments: str,
+    cwd: Path,
+    answers: Mapping[bytes, bytes] | None = None,
+    columns: int = 80,
+    term: str = "xterm-256color",
+) -> str:
     """Run the program on a terminal, which `answers` what it is asked, and return what it has shown."""
     import fcntl
     import struct
@@ -61,7 +67,7 @@ def on_terminal(*arguments: str, cwd: Path, answers: Mapping[bytes, bytes] | Non
         stdout=theirs,
         stderr=theirs,
         cwd=cwd,
-        env=environment | {"TERM": "xterm-256color"},
+        env=environment | {"TERM": term},
     )
     os.close(theirs)
     shown, unanswered = bytearray(), dict(answers or {})
@@ -173,6 +179,24 @@ def test_a_terminal_gets_thumbnails_in_half_blocks_where_it_can_no_more(place): 
     assert "▀" in shown or "▄" in shown
     assert "brick.png" in shown
     assert not [path.name for path in secret(place) if path.name in shown]
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
+def test_a_terminal_without_pictures_and_colours_gets_no_bars(place, monkeypatch, variable):  # noqa: F811
+    pytest.importorskip("textual_image")
+    monkeypatch.setenv("NO_COLOR", "1" if variable == "NO_COLOR" else "")
+    term = "dumb" if variable == "TERM" else "xterm-256color"
+    shown = on_terminal(*ASKED, "--preview", cwd=place, term=term)
+    assert not set("▀▄") & set(shown)
+    assert "neither pictures nor colours" in shown
+    assert "brick.png" in shown
+    assert ("\x1b[c" in shown) == (variable == "NO_COLOR")  # a dumb terminal is not asked
+
+
+def test_without_colours_pictures_are_drawn_where_a_terminal_has_them(place, monkeypatch):  # noqa: F811
+    pytest.importorskip("textual_image")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1bP" in on_terminal(*ASKED, "--preview", cwd=place, answers=SIXELS)
 
 
 def test_a_terminal_that_draws_sixels_gets_them(place):  # noqa: F811

@@ -4,6 +4,7 @@ const PART = 40; // photos that one request asks for
 const LATE = 400; // milliseconds after which it says that it searches
 const WAIT = 80; // milliseconds without a key before a search begins
 const TYPING = "typing"; // marks an entry of the history that what is typed next replaces
+const OPENED = "opened"; // marks an entry with a photo on top of its search, to which closing the photo goes back
 const FIELDS = ["q", "in", "after", "before", "camera", "shape", "not", "language"];
 const FILTERS = FIELDS.slice(1);
 
@@ -199,7 +200,7 @@ grid.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
-  go({ photo: link.dataset.id });
+  go({ photo: link.dataset.id }, { mark: OPENED });
 });
 
 new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { rootMargin: "600px" }).observe($("end"));
@@ -259,13 +260,15 @@ function trouble(text) {
 function step(by) {
   const next = answer?.ids[answer.ids.indexOf(viewer.dataset.id) + by];
   if (!next || answer.ids.indexOf(viewer.dataset.id) < 0) return;
-  go({ photo: next }, { replace: true });
+  go({ photo: next }, { replace: true, mark: history.state });
   if (answer.ids.indexOf(next) + 8 > answer.ids.length) more();
 }
 
 function closeViewer() {
   const id = viewer.dataset.id;
-  go({ photo: "" });
+  viewer.close();
+  if (history.state === OPENED) history.back();
+  else go({ photo: "" }, { replace: true });
   grid.querySelector(`a[data-id="${CSS.escape(id)}"]`)?.focus();
 }
 
@@ -356,7 +359,7 @@ addEventListener("paste", (event) => {
 // -- typing and keys -------------------------------------------------------------------------------------------------
 
 function settle() { // what is typed from now on is another search
-  history.replaceState(null, "", location.href);
+  if (history.state === TYPING) history.replaceState(null, "", location.href);
 }
 
 function typed() {
