@@ -192,6 +192,14 @@ def drop(page, path: Path) -> None:
     )
 
 
+def test_a_given_photo_that_the_browser_cannot_show_is_searched_by_and_leaves_no_broken_picture(visit):
+    page = visit()
+    page.locator("#file").set_input_files(Path(__file__).parents[1] / "corpus" / "heif-orientation-8.heic")
+    expect(page.locator("#like")).to_be_visible()
+    expect(tiles(page)).to_have_count(6)
+    expect(page.locator("#like-picture")).to_be_hidden()
+
+
 def test_the_notice_stands_where_something_is_withheld(visit, place):  # noqa: F811
     page = visit("?q=a+cat&min_score=0")
     expect(page.locator(".notice").first).to_contain_text(NOTICE)

@@ -303,6 +303,10 @@ function showLike(id) {
   if (address && picture.getAttribute("src") !== address) picture.src = address;
 }
 
+$("like-picture").addEventListener("error", () => { // many browsers cannot show HEIC and camera RAW
+  $("like-picture").hidden = true;
+});
+
 async function give(file) {
   if (!file) return;
   say(`Looking at ${file.name || "the photo"} ...`);
