@@ -114,8 +114,10 @@ def suggestion(error: click.NoSuchOption) -> str:
     meant = OTHER_NAMES.get(error.option_name)
     if meant in known:
         return f"; did you mean {meant}?"
-    near = difflib.get_close_matches(error.option_name, [name for name in known if name.startswith("--")], 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    names = {name: name for name in known if name.startswith("--")}
+    names |= {other: name for other, name in OTHER_NAMES.items() if name in known and other not in known}
+    near = difflib.get_close_matches(error.option_name, names, 1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
 
 
 def set_loudness(context: click.Context, *, verbose: int, quiet: bool, debug: bool) -> None:

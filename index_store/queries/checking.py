@@ -26,7 +26,9 @@ MAX_GIVEN = 16
 
 _WORDS_IN_PICTURE = re.compile(
     r"""\b(?:says?|saying|reads?|reading|that\ spells?|with\ the\ (?:words?|text|letters?)|(?:word|text)\ (?:on|in))
-    \ *:?\ *["'“‘«]|^["“«][^"”»]+["”»]$""",
+    \ *:?\ *["'“‘«]|^["“«][^"”»]+["”»]$
+    |\b(?:that|which)\ (?:says?|reads?|spells?)\ \w|\bwith\ the\ (?:words?|text|letters?)\ \w
+    |\b(?:signs?|shirt|banner|poster|note|label|board|screen|text)\ (?:saying|says|reading|reads)\ \w""",
     re.IGNORECASE | re.VERBOSE,
 )
 

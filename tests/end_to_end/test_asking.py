@@ -188,6 +188,7 @@ def test_no_text_about_a_child_is_answered_wherever_it_stands(imgsearch, place, 
         (("a", "--json", "--format", "tsv"), "--json and --format tsv exclude each other"),
         (("a", "--limit", "3"), "there is no option --limit; did you mean -k?"),
         (("a", "--min-scor", "3"), "there is no option --min-scor; did you mean --min-score?"),
+        (("a", "--limt", "3"), "there is no option --limt; did you mean -k?"),
     ],
     ids=" ".join,
 )
