@@ -6,11 +6,7 @@ hand.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import os
-import socket
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +20,7 @@ from index_store.errors import StoreError
 from index_store.paths import is_url, shown_place
 from index_store.question import Filters
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
-from index_store.store.answers import AnsweredRow, candidates_in, rows_in, vectors_in, whole_number
+from index_store.store.answers import AnsweredRow, rows_in, vectors_in, whole_number
 from index_store.store.client import (
     batch_size,
     batches,
@@ -36,27 +32,25 @@ from index_store.store.client import (
     store_exists,
     translated,
 )
-from index_store.store.database import state_of
-from index_store.store.exact_search import ExactSearch, Listed
+from index_store.store.encoder_collections import collection_name, in_use, listed, manifests_in
+from index_store.store.exact_search import ExactSearch
 from index_store.store.group_table import GroupTable
-from index_store.store.groups import Condition, Passing, group_of, passing
+from index_store.store.groups import Passing, group_of, passing
 from index_store.store.manifest import KEYS, Manifest
-from index_store.store.naming import Naming, kept
+from index_store.store.naming import Naming
+from index_store.store.nearest import Nearest
+from index_store.store.paging import pages_of
+from index_store.store.roots_and_decisions import RootsAndDecisions
 from index_store.store.row_table import RowTable
 from index_store.store.rows import (
     COPIES,
     JUDGED_BY,
     WITHHELD_UP_TO,
     DamagedRowError,
-    decision_row,
-    indexed_root,
     judged_by,
     photo_row,
-    root_row,
-    stored_decision,
     stored_photo,
 )
-from index_store.store.seals import is_sealed, seal
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -81,22 +75,7 @@ _TUNED_FOR = 100_000
 _GROWTH = 0.4
 """`ef_search` grows with this power of the number of photos, to find .996 of a million too; 400 would find .959."""
 
-MAX_POOL = 10_000
-"""The most candidates that one query may ask for."""
-
-_ROOTS = "imgsearch-roots"
-_DECISIONS = "imgsearch-decisions"
 _NO_FILTERS = Filters()
-_WIDER, _WIDEST = 4, 10
-"""Times the pool: so many of the nearest are looked at before all rows that pass are listed, by Chroma's graph and in
-an exact search; enough where a third or a seventh of all pass."""
-
-_GRAPH_FROM = 200_000
-"""In a store of more rows a process that asks a second question loads the graph: 100,000 rows are read in about 30 ms,
-the graph of a million is loaded in seconds, and then takes 20 ms for each question."""
-
-_PAGE = 20_000
-"""Rows read at once: offset paging is linear in the offset, and Chroma fails on more than 32,766."""
 
 
 class ImageStore:
@@ -114,12 +93,11 @@ class ImageStore:
         self.manifest = manifest
         self.place = place
         self.encoders = tuple(sorted(encoders))
-        self._log: list[Decision] = []
-        self._log_rows = 0
+        self._side = RootsAndDecisions(client, place)
         self._groups = GroupTable(client, place)
         here = None if is_url(place) else os.path.abspath(place)
-        self._listed: tuple[object, Listed] = None, Listed(())
-        self._exact = None if here is None else ExactSearch(here, collection.name, manifest.dimension)
+        exact = None if here is None else ExactSearch(here, collection.name, manifest.dimension)
+        self._nearest = Nearest(collection, place, manifest.dimension, exact, self._known, self._ids_passing)
         self._table = None if here is None else RowTable(here, collection.name)
         self._naming = Naming({root.name: root.path for root in self.roots() if root.name})
 
@@ -149,7 +127,10 @@ class ImageStore:
     def damaged_rows(self) -> list[str]:
         """Return the ids of rows that do not hold what this program writes."""
         return [
-            row_id for page in self._pages(self._collection) for row_id, row in page if not self._reads(row_id, row)
+            row_id
+            for page in pages_of(self._collection, self.place)
+            for row_id, row in page
+            if not self._reads(row_id, row)
         ]
 
     def _reads(self, row_id: str, row: Mapping[str, Any]) -> bool:
@@ -160,7 +141,7 @@ class ImageStore:
         return True
 
     def _photos_where(self, condition: Any) -> Iterator[StoredPhoto]:
-        for page in self._pages(self._collection, condition):
+        for page in pages_of(self._collection, self.place, condition):
             for row_id, row in page:
                 yield self._photo(row_id, row)
 
@@ -178,17 +159,6 @@ class ImageStore:
             return stored_photo(row_id, row, self._naming)
         except DamagedRowError as error:
             raise DamagedRowError(f"{self.place}: {error}") from error
-
-    def _pages(
-        self, collection: Collection, condition: Any = None, *, ids_alone: bool = False
-    ) -> Iterator[list[AnsweredRow]]:
-        for offset in itertools.count(step=_PAGE):
-            with translated(self.place):
-                fields: Any = [] if ids_alone else ["metadatas"]
-                page = rows_in(collection.get(where=condition, include=fields, limit=_PAGE, offset=offset), fields)
-            yield page
-            if len(page) < _PAGE:
-                return
 
     def embeddings(self, contents: Sequence[str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Return the embeddings of those of the contents that are stored, by content hash."""
@@ -288,64 +258,11 @@ class ImageStore:
         rows = None if filters == _NO_FILTERS else self._passing(filters)
         if pool < 1 or not len(queries) or (rows is not None and rows.nothing):
             return [[] for _ in queries]  # Chroma refuses n_results=0
-        found = self._exactly(queries, min(pool, MAX_POOL), rows)
-        return [self._by_graph(query, pool, rows) for query in queries] if found is None else found
+        return self._nearest.to_each(queries, pool, rows)
 
-    def _exactly(self, queries: Embeddings, pool: int, rows: Passing | None) -> list[list[Candidate]] | None:
-        exact = self._exact
-        if exact is None or (exact.rows > _GRAPH_FROM and len(queries) == 1):
-            return None
-        if rows is None:
-            return exact.nearest(queries, pool)
-        state = state_of(self.place)  # before the rows are listed
-        if len(queries) == 1 and (rows, state) != self._listed[0]:
-            # to list all rows that pass takes longer the more they are; then the nearest of all hold enough of them
-            wanted = min(_WIDEST * pool, MAX_POOL)
-            near = exact.nearest(queries, wanted)
-            if near is None:
-                return None
-            admitted = self._admitted(near[0], pool, rows)
-            if len(admitted) == pool or len(near[0]) < wanted:
-                return [admitted]
-        if state is None or (rows, state) != self._listed[0]:
-            self._listed = (rows, state), Listed(self._ids_passing(rows))
-        return exact.nearest(queries, pool, self._listed[1])
-
-    def _admitted(self, near: Sequence[Candidate], pool: int, rows: Passing) -> list[Candidate]:
-        """Return the first `pool` of some candidates that pass."""
-        admitted: list[Candidate] = []
-        for some in batches(near, 2 * pool):
-            known = dict(self._known([candidate.key for candidate in some]))
-            admitted += [candidate for candidate in some if rows.admits(known.get(candidate.key, {}))]
-            if len(admitted) >= pool:
-                break
-        return admitted[:pool]
-
-    def _by_graph(
-        self, query: np.ndarray[Any, np.dtype[np.float32]], pool: int, rows: Passing | None
-    ) -> list[Candidate]:
-        if rows is None:
-            return self.nearest_by_graph(query, pool)
-        # as above: Chroma's own filter lists all rows that pass
-        near = [] if _WIDER * pool > MAX_POOL else self.nearest_by_graph(query, _WIDER * pool)
-        admitted = self._admitted(near, pool, rows)
-        return admitted if len(admitted) == pool else self.nearest_by_graph(query, pool, rows.condition())
-
-    def nearest_by_graph(
-        self, query: np.ndarray[Any, np.dtype[np.float32]], pool: int, condition: Condition | None = None
-    ) -> list[Candidate]:
-        """Return what Chroma finds near a unit vector, in the order of `nearest`; `condition` is its own filter."""
-        with translated(self.place):
-            # a store with fewer photos gives those it has; to count them first would take as long as the search
-            answer = self._collection.query(
-                query_embeddings=query[np.newaxis, :],
-                n_results=min(pool, MAX_POOL),
-                where=condition,
-                include=["distances", "embeddings"],  # metadata would take longer than the search
-            )
-            candidates = candidates_in(answer, self.manifest.dimension)
-        candidates.sort(key=lambda candidate: (-candidate.similarity, candidate.key))
-        return candidates
+    def nearest_by_graph(self, query: np.ndarray[Any, np.dtype[np.float32]], pool: int) -> list[Candidate]:
+        """Return what Chroma's graph of neighbours finds near a unit vector, in the order of `nearest`."""
+        return self._nearest.by_graph(query, pool)
 
     def _known(self, contents: Sequence[str]) -> list[AnsweredRow]:
         """Return those of the rows that are stored."""
@@ -362,7 +279,7 @@ class ImageStore:
         found = None if self._table is None else self._table.passing(rows)
         if found is not None:
             return found
-        pages = self._pages(self._collection, rows.condition(), ids_alone=True)
+        pages = pages_of(self._collection, self.place, rows.condition(), ids_alone=True)
         return (row_id for page in pages for row_id, _ in page)
 
     # -- groups: what filters ask for ---------------------------------------------------------------------------------
@@ -391,7 +308,7 @@ class ImageStore:
         """Give the rows of an earlier version the keys that filters ask for; no photo is read."""
         if self.manifest.keys >= KEYS:
             return
-        for page in self._pages(self._collection):
+        for page in pages_of(self._collection, self.place):
             self.update([self._photo(row_id, row) for row_id, row in page])
         manifest = replace(self.manifest, keys=KEYS)
         with translated(self.place):
@@ -403,77 +320,31 @@ class ImageStore:
         stores = (self, *self.others())
         self._groups.drop_all_but({group_of(photo, self._naming).number for each in stores for photo in each.photos()})
 
-    # -- decisions by hand: of the store, whatever encoder ------------------------------------------------------------
+    # -- roots and decisions by hand: of the store, whatever encoder --------------------------------------------------
 
     def decisions(self) -> list[Decision]:
         """Return all decisions by hand, the oldest first."""
-        collection = self._small_collection(_DECISIONS)
-        if collection is None:
-            return []
-        with translated(self.place):
-            count = whole_number(collection.count())
-        if count != self._log_rows:  # the log only grows
-            rows = (row for page in self._pages(collection) for _, row in page)
-            self._log = sorted(filter(None, map(stored_decision, rows)), key=lambda decision: decision.time)
-            self._log_rows = count
-        return list(self._log)
+        return self._side.decisions()
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Append decisions to the log; none is ever changed or deleted."""
-        with translated(self.place):
-            collection = self._client.get_or_create_collection(_DECISIONS, embedding_function=None)
-            for batch in batches(decisions, self._batch_size()):
-                collection.add(
-                    ids=[str(uuid.uuid4()) for _ in batch],
-                    embeddings=np.ones((len(batch), 1), dtype=np.float32),
-                    metadatas=[decision_row(decision) for decision in batch],
-                )
-
-    # -- roots: of the store, whatever encoder ------------------------------------------------------------------------
+        self._side.add_decisions(decisions)
 
     def roots(self) -> list[IndexedRoot]:
         """Return what was given to `imgsearch index`, sorted by path; of named roots those of this machine."""
-        collection = self._small_collection(_ROOTS)
-        if collection is None:
-            return []
-        here = []
-        for page in self._pages(collection):
-            for _, row in page:
-                root = indexed_root(row, trusted=is_sealed(row.get("seal"), *_sealed_facts(row)))
-                if root is not None and row.get("host") in {"", _this_host()}:
-                    here.append(root)
-        return sorted(here, key=lambda root: root.path)
+        return self._side.roots()
 
     def set_roots(self, roots: Sequence[IndexedRoot]) -> None:
         """Remember roots, or what their last run found."""
-        if not roots:
-            return
-        rows = [root_row(root, _this_host(), "") for root in roots]
-        with translated(self.place):
-            collection = self._client.get_or_create_collection(_ROOTS, embedding_function=None)
-            for batch in batches(list(zip(roots, rows, strict=True)), self._batch_size()):
-                collection.upsert(
-                    ids=[_root_id(root) for root, _ in batch],
-                    embeddings=np.ones((len(batch), 1), dtype=np.float32),  # a row without a vector is refused
-                    metadatas=[
-                        row | {"seal": seal(*_sealed_facts(row)) if root.trusted else ""} for root, row in batch
-                    ],
-                )
+        self._side.set_roots(roots)
 
     def drop_roots(self, roots: Sequence[IndexedRoot]) -> None:
         """Forget roots; their photos stay until they are deleted."""
-        collection = self._small_collection(_ROOTS) if roots else None
-        if collection is not None:
-            with translated(self.place):
-                collection.delete(ids=[_root_id(root) for root in roots])
+        self._side.drop_roots(roots)
 
     def name_roots(self, names: Mapping[str, str]) -> None:
         """Add names of roots on this machine, name -> absolute path, to those that the store remembers."""
         self._naming = Naming({root.name: root.path for root in self.roots() if root.name} | dict(names))
-
-    def _small_collection(self, name: str) -> Collection | None:
-        with translated(self.place):
-            return find_collection(self._client, name)
 
     def _batch_size(self) -> int:
         return batch_size(self._client)
@@ -482,7 +353,7 @@ class ImageStore:
 
     def others(self) -> list[ImageStore]:
         """Return the collections of the store's other encoders."""
-        manifests = _manifests(self._client, self.place)
+        manifests = manifests_in(self._client, self.place)
         names = sorted(manifests.keys() - {self.manifest.encoder})
         return [_open_collection(self._client, manifests[name], self.place, manifests) for name in names]
 
@@ -493,7 +364,7 @@ class ImageStore:
     def drop(self) -> None:
         """Delete the collection of this encoder, photos, vectors and all."""
         with translated(self.place):
-            self._client.delete_collection(_collection_name(self.manifest.encoder))
+            self._client.delete_collection(collection_name(self.manifest.encoder))
 
     def choose(self) -> None:
         """Make this encoder the one that the store is used with from now on, where it holds several."""
@@ -540,46 +411,16 @@ def open_store(
         raise StoreError(f"{place}: is not a store of imgsearch; name another with --store")
     client = connect(place, read_only=read_only)
     place = shown_place(place)
-    manifests = _manifests(client, place)
+    manifests = manifests_in(client, place)
     if not manifests:
         raise StoreError(f"{place}: is a Chroma database without photos of imgsearch; name another with --store")
-    name = encoder or _in_use(manifests, preferred, place)
+    name = encoder or in_use(manifests, preferred, place)
     if name not in manifests:
         raise StoreError(
-            f"{place}: was built with the encoder {_listed(manifests)}, not with {name}; "
+            f"{place}: was built with the encoder {listed(manifests)}, not with {name}; "
             "run 'imgsearch index' to add the other, or name the one it has with --encoder"
         )
     return _open_collection(client, manifests[name], place, manifests)
-
-
-def encoders_in(place: str) -> list[str]:
-    """Return the names of the encoders that a store was built with, sorted; empty where there is no store."""
-    if not store_exists(place):
-        return []
-    return sorted(_manifests(connect(place, read_only=True), shown_place(place)))
-
-
-def encoder_in_use(place: str, preferred: str) -> str | None:
-    """Return the name of the encoder that a store is used with, as `open_store` chooses it; None where it has none.
-
-    Raises:
-        StoreError: the store holds several, and none of them was chosen.
-    """
-    if not store_exists(place):
-        return None
-    manifests = _manifests(connect(place, read_only=True), shown_place(place))
-    return _in_use(manifests, preferred, shown_place(place)) if manifests else None
-
-
-def _in_use(manifests: Mapping[str, Manifest], preferred: str | None, place: str) -> str:
-    latest = max(manifests.values(), key=lambda manifest: manifest.used)
-    if latest.used:
-        return latest.encoder
-    if preferred is not None and preferred in manifests:
-        return preferred
-    if len(manifests) > 1:
-        raise StoreError(f"{place}: holds several encoders ({_listed(manifests)}); name one with --encoder")
-    return latest.encoder
 
 
 def create_store(place: str, manifest: Manifest) -> ImageStore:
@@ -593,13 +434,13 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
         make_folder(place)
     client = connect(place)
     place = shown_place(place)
-    manifests = _manifests(client, place)
+    manifests = manifests_in(client, place)
     known = manifests.get(manifest.encoder)
     if known is None:
         with translated(place):
             # two writers on one server may both find it missing
             client.get_or_create_collection(
-                _collection_name(manifest.encoder),
+                collection_name(manifest.encoder),
                 metadata=manifest.to_metadata(),
                 configuration={"hnsw": HNSW},
                 embedding_function=None,
@@ -612,41 +453,13 @@ def create_store(place: str, manifest: Manifest) -> ImageStore:
     return _open_collection(client, known or manifest, place, {*manifests, manifest.encoder})
 
 
-def _manifests(client: ClientAPI, place: str) -> dict[str, Manifest]:
-    with translated(place):
-        collections = client.list_collections()
-    found = (Manifest.from_metadata(c.metadata, place) for c in collections if Manifest.is_in(c.metadata))
-    return {manifest.encoder: manifest for manifest in found}
-
-
 def _open_collection(client: ClientAPI, manifest: Manifest, place: str, encoders: Iterable[str]) -> ImageStore:
     with translated(place):
-        collection = find_collection(client, _collection_name(manifest.encoder))
+        collection = find_collection(client, collection_name(manifest.encoder))
     if collection is None:
         raise StoreError(f"{place}: its photos were just deleted by another process; try again")
     return ImageStore(client, collection, manifest, place, encoders)
 
 
-def _collection_name(encoder: str) -> str:
-    # Chroma takes 3 to 512 characters of [a-zA-Z0-9._-]; a folder's path has others
-    return f"photos-{hashlib.blake2b(encoder.encode('utf-8', 'surrogateescape'), digest_size=8).hexdigest()}"
-
-
 def _by_path(photos: Iterable[StoredPhoto]) -> list[StoredPhoto]:
     return sorted(photos, key=lambda photo: photo.image_id)
-
-
-def _root_id(root: IndexedRoot) -> str:
-    return f"{root.name}@{_this_host()}" if root.name else kept(root.path)
-
-
-def _sealed_facts(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return str(row.get("path")), str(row.get("name")), str(row.get("find"))
-
-
-def _listed(manifests: Mapping[str, Manifest]) -> str:
-    return ", ".join(sorted(manifests))
-
-
-def _this_host() -> str:
-    return socket.gethostname()

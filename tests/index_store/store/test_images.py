@@ -13,7 +13,8 @@ from chromadb.config import Settings
 from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.records import BY_HAND, IndexedRoot, PhotoFile, StoredPhoto, Verdict
-from index_store.store.images import HNSW, create_store, encoders_in, open_store
+from index_store.store.encoder_collections import encoders_in
+from index_store.store.images import HNSW, create_store, open_store
 from index_store.store.manifest import SCHEMA, Manifest
 from index_store.store.naming import Naming
 from index_store.store.rows import photo_row
@@ -247,12 +248,10 @@ def test_a_root_is_trusted_only_where_this_user_indexed_it(store, monkeypatch):
     monkeypatch.setattr("index_store.store.seals._key", lambda: b"k" * 32)  # as on another machine, or for another user
     store.set_roots([IndexedRoot("/theirs", "2026-01-01T00:00:00+00:00", 3)])
     assert [(root.path, root.trusted) for root in store.roots()] == [("/mine", False), ("/theirs", True)]
-    row = store._small_collection("imgsearch-roots").get(include=["metadatas"])["metadatas"][1]
+    row = store._side.find("imgsearch-roots").get(include=["metadatas"])["metadatas"][1]
     monkeypatch.undo()
     # a seal is of one path and of how photos are looked for there
-    store._small_collection("imgsearch-roots").upsert(
-        ids=["/etc"], embeddings=unit([1]), metadatas=[{**row, "path": "/etc"}]
-    )
+    store._side.find("imgsearch-roots").upsert(ids=["/etc"], embeddings=unit([1]), metadatas=[{**row, "path": "/etc"}])
     assert [root.trusted for root in store.roots()] == [False, True, False]
 
 
@@ -291,7 +290,7 @@ def test_a_large_store_is_searched_more_widely(store, monkeypatch):
 
 
 def test_rows_are_read_a_page_at_a_time_since_chroma_fails_on_many(store, monkeypatch):
-    monkeypatch.setattr("index_store.store.images._PAGE", 3)
+    monkeypatch.setattr("index_store.store.paging.PAGE", 3)
     for count in (2, 3, 4, 7):
         rows = [photo(f"/{number}.jpg", WITHHELD) for number in range(count)]
         store.upsert(rows, unit(*[[1, number, 0, 0] for number in range(count)]))

@@ -121,7 +121,7 @@ def test_a_named_root_means_the_same_photos_on_two_machines(server, encoder, pai
     index(store, encoder, Place(str(tmp_path / "here"), name="archive"))
 
     (tmp_path / "here").rename(tmp_path / "there")
-    monkeypatch.setattr("index_store.store.images.socket.gethostname", lambda: "another-machine")
+    monkeypatch.setattr("index_store.store.roots_and_decisions.socket.gethostname", lambda: "another-machine")
     other = create_store(server.url, MANIFEST)
     other.name_roots({"archive": str(tmp_path / "there")})
     report = index(other, encoder, Place(str(tmp_path / "there"), name="archive"))
