@@ -114,7 +114,7 @@ def fill(store: ImageStore, files: list[PhotoFile], synthetic: Synthetic) -> tup
     parts, seconds = [], 0.0
     for start in range(0, len(files), BATCH):
         batch = [
-            _row(file, clean if number % 10 else withheld, 1925 + number % 100)
+            _row(file, clean if number % 10 else withheld, 1925 + number // 10 % 100)
             for number, file in enumerate(files[start : start + BATCH])
         ]
         parts.append(synthetic.draw(len(batch)))
