@@ -86,7 +86,7 @@ def photos_of_all_kinds(folder: Path, count: int) -> list[Path]:
     sources = [Image.open(path).convert("RGB") for path in sorted((folder / "demo").glob("*.[jp][pn]g"))]
     chance, paths = np.random.default_rng(0), list[Path]()
     for number in range(count):
-        source, size = sources[number % len(sources)], SHAPES[(number // len(MODES)) % len(SHAPES)]
+        source, size = sources[number % len(sources)], SHAPES[(number + number // len(MODES)) % len(SHAPES)]
         width, height = (min(side, whole) for side, whole in zip(size, source.size, strict=True))
         left = int(chance.integers(0, source.width - width + 1))
         top = int(chance.integers(0, source.height - height + 1))

@@ -47,6 +47,8 @@ def test_every_orientation_agrees_with_pillow(tmp_path, orientation):
 def test_keeping_the_aspect_ratio_makes_the_shorter_side_fit(paint):
     opened = open_photo(str(paint("a.png", size=(64, 32))), PhotoInput(side=16, squash=False))
     assert opened.pixels.shape == (16, 32, 3)
+    # 42.7 is rounded down, as by CLIP's own processor
+    assert open_photo(str(paint("b.png", size=(60, 80))), PhotoInput(32, squash=False)).pixels.shape == (42, 32, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 3001), (3001, 1), (320, 10)], ids=str)
