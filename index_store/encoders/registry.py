@@ -32,6 +32,8 @@ __all__ = [
 DEFAULT_ENCODER = "lite2-minilm"
 """The encoder that ships with the program: EfficientNet-Lite2 for photos, MiniLM for texts."""
 
+_NOTHING = "; nothing was changed"
+
 _SHIPPED = Path(__file__).parent.parent / "weights" / "encoder"
 
 
@@ -48,8 +50,11 @@ def encoder_card(name: str | None = None) -> EncoderCard:
     """
     if name is None or name == DEFAULT_ENCODER:
         return read_card(_SHIPPED)
-    if Path(name).is_dir():
+    if name.strip() and Path(name).is_dir():
         return _card_in(Path(name))
+    name = name.strip()  # a blank that was copied along with a name
+    if Path(name).is_file():
+        raise EncoderError(f"{name}: is a file, and an encoder is a folder: name the one with all its files{_NOTHING}")
     shipped = read_card(_SHIPPED)
     if name == shipped.name:
         return shipped
@@ -72,7 +77,7 @@ def encoder_card(name: str | None = None) -> EncoderCard:
         )
     if card is None:
         raise EncoderError(
-            f"no encoder is called {name}: name a folder made by `imgsearch train encoder`, "
+            f"no encoder is called {name or 'nothing'}: name a folder made by `imgsearch train encoder`, "
             f"one that `imgsearch encoders` lists, or {shipped.name}, which ships; nothing was changed"
         )
     return card
@@ -128,8 +133,17 @@ def shipped_before(name: str) -> bool:
 def _card_in(folder: Path) -> EncoderCard:
     from index_store.encoders.sentence_cards import is_sentence_folder, read_sentence_card
 
-    if not (folder / CARD_FILE).is_file() and is_sentence_folder(folder):
+    if (folder / CARD_FILE).is_file():
+        return read_card(folder)
+    if is_sentence_folder(folder):
         return read_sentence_card(folder)
+    if inside := sorted(path for path in folder.glob("snapshots/*") if is_sentence_folder(path)):
+        raise EncoderError(f"{folder}: is a folder of the hub's cache: name the model in it, {inside[-1]}{_NOTHING}")
+    if any(folder.glob("open_clip*")):
+        raise EncoderError(
+            f"{folder}: has the model in open_clip's form alone; put the same model's files for transformers there "
+            f"(config.json, preprocessor_config.json, tokenizer.json, model.safetensors){_NOTHING}"
+        )
     return read_card(folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -250,6 +251,28 @@ def test_a_folder_of_something_else_is_no_encoder(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(WeightsError, match=r"card\.json: no encoder's card can be read here"):
         encoder_card(str(tmp_path))
+
+
+def test_a_folder_that_is_nearly_an_encoder_says_what_to_name_or_to_put_there(plain_clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "laion").mkdir()
+    (tmp_path / "laion" / "open_clip_config.json").write_text("{}")
+    kept = put_into_cache(plain_clip, tmp_path, "openai/clip")
+    named = {
+        plain_clip / "model.safetensors": "is a file, and an encoder is a folder: name the one with all its files",
+        tmp_path
+        / "laion": "has the model in open_clip's form alone; put the same model's files for transformers there",
+        kept.parents[1]: f"is a folder of the hub's cache: name the model in it, {kept}",
+    }
+    for path, said in named.items():
+        with pytest.raises(EncoderError, match=re.escape(f"{path}: {said}")):
+            encoder_card(str(path))
+    with pytest.raises(EncoderError, match="no encoder is called nothing"):
+        encoder_card(" ")
+
+
+def test_a_blank_around_a_name_does_no_harm(hub: Path, sentence_clip: Path) -> None:
+    put_into_cache(sentence_clip, hub, "sentence-transformers/clip-ViT-B-32")
+    assert encoder_card(" clip-ViT-B-32 ") == encoder_card("clip-ViT-B-32")
 
 
 @pytest.mark.parametrize("name", ["clip-ViT-B-32", "openai/clip-vit-base-patch32"])
