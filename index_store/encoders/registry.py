@@ -50,8 +50,8 @@ def encoder_card(name: str | None = None) -> EncoderCard:
     """
     if name is None or name == DEFAULT_ENCODER:
         return read_card(_SHIPPED)
-    if name.strip() and Path(name).is_dir():
-        return _card_in(Path(name))
+    if (folder := named_folder(name)) is not None:
+        return _card_in(folder)
     name = name.strip()  # a blank that was copied along with a name
     if Path(name).is_file():
         raise EncoderError(f"{name}: is a file, and an encoder is a folder: name the one with all its files{_NOTHING}")
@@ -81,6 +81,12 @@ def encoder_card(name: str | None = None) -> EncoderCard:
             f"one that `imgsearch encoders` lists, or {shipped.name}, which ships; nothing was changed"
         )
     return card
+
+
+def named_folder(name: str) -> Path | None:
+    """Return the folder that a user names, whose own folder may be written ~; None where it is no folder."""
+    folder = Path(os.path.expanduser(name))
+    return folder if name.strip() and folder.is_dir() else None
 
 
 def stored_card(name: str) -> EncoderCard:

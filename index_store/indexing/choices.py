@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from index_store.encoders.known_folders import remember_folder
-from index_store.encoders.registry import EncoderCard, encoder_card, shipped_before, stored_card
+from index_store.encoders.registry import EncoderCard, encoder_card, named_folder, shipped_before, stored_card
 from index_store.errors import StoreError, UsageError
 from index_store.photos import file_system
 from index_store.photos.places import Place, chosen_places
@@ -49,7 +48,7 @@ def encoder_to_write(store: str, named: str | None, places: Sequence[Place]) -> 
     shipped = encoder_card()
     if named is not None:
         card = encoder_card(named)
-        if Path(named).is_dir():
+        if named_folder(named) is not None:
             remember_folder(card.name, card.folder)
         return card
     used = encoder_in_use(store, shipped.name)

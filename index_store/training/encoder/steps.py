@@ -21,6 +21,8 @@ from index_store.training.encoder.photo_views import Maps, Progress, Tokens
 MAX_SCALE = 100.0
 """CLIP's bound on the inverse temperature (Radford et al. 2021)."""
 _PHOTO_GROUP = 64
+_TEXT_GROUP = 64
+_SPARING_GROUP = 16
 _LARGE_TRUNK = 40_000_000
 """From so many weights that learn on, a text trunk spares memory for a third more time. MiniLM has 11 million."""
 
@@ -193,9 +195,10 @@ def pool_texts(model: DualModel, tokens: Tokens) -> Tensor:
     A large trunk keeps nothing of a group but its features, and computes the rest again when it learns: the layers'
     states of all groups together would take gigabytes.
     """
-    order = tokens.mask.sum(dim=1).argsort()
-    groups = [tokens.rows(part) for part in order.chunk(max(1, len(order) // 64))]
     again = torch.is_grad_enabled() and _learned_weights(model.text.bert) > _LARGE_TRUNK
+    order = tokens.mask.sum(dim=1).argsort()
+    size = _SPARING_GROUP if again else _TEXT_GROUP
+    groups = [tokens.rows(part) for part in order.chunk(max(1, len(order) // size))]
     with torch.autocast("cpu", torch.bfloat16):
         pooled = [
             checkpoint(model.text.pooled, group.ids, group.mask, use_reentrant=False)

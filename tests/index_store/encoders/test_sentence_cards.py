@@ -270,6 +270,16 @@ def test_a_folder_that_is_nearly_an_encoder_says_what_to_name_or_to_put_there(pl
         encoder_card(" ")
 
 
+def test_a_folder_below_ones_own_is_found_where_no_shell_has_read_its_name(
+    clip: Setting, photos: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the configuration's file has it, or a call from Python."""
+    monkeypatch.setenv("HOME", str(clip.model.parent))
+    Library(clip.store, f"~/{clip.model.name}").index([photos])
+    assert Library(clip.store).status().encoder == encoder_card(str(clip.model)).name
+    assert known_folder(encoder_card(str(clip.model)).name) == clip.model
+
+
 def test_a_blank_around_a_name_does_no_harm(hub: Path, sentence_clip: Path) -> None:
     put_into_cache(sentence_clip, hub, "sentence-transformers/clip-ViT-B-32")
     assert encoder_card(" clip-ViT-B-32 ") == encoder_card("clip-ViT-B-32")

@@ -35,6 +35,7 @@ class Trunk(nn.Module):
 def test_a_large_trunk_computes_again_what_it_did_not_keep_and_learns_the_same(monkeypatch):
     tokens = Tokens(torch.arange(130 * 6).view(130, 6) % 20, torch.ones(130, 6, dtype=torch.long))
     gradients = []
+    monkeypatch.setattr(steps, "_SPARING_GROUP", 64)  # else dropout would draw in another order
     for most, runs in ((10**9, 2), (0, 4)):
         monkeypatch.setattr(steps, "_LARGE_TRUNK", most)
         torch.manual_seed(0)
