@@ -88,6 +88,11 @@ class TextJudge:
         if verdict.withheld or not text:
             return Judgement(text, verdict.withheld, verdict.reason, None, warning)
         other = self._languages.read(text, language)
+        if other:
+            with self._reading:
+                odd = self._rule.misspelt(text)
+            if odd is not None:
+                return Judgement(text, True, odd, None, warning)
         embed = (embed_other or self._languages.encode) if other else (embed or self._shipped_tower())
         embedding = embed(text)
         # what the words have settled, the look need not see: "baby elephant" and "no children" are near to children

@@ -178,6 +178,15 @@ def find_latin_age(read: str, things: Collection[str], limit: int) -> str | None
     return None
 
 
+def age_words() -> frozenset[str]:
+    """Return the words by which ages are told, for those who look for their misspellings."""
+    endings = ("", "e", "er", "es", "en", "em")
+    compounds = {f"{number}jahrig{ending}" for number in _NUMBERS_TEXT[0].split() for ending in endings}
+    pupils = {f"{place}klassler{ending}" for place in _PLACES_TEXT[0].split() for ending in ("", "in", "n", "innen")}
+    years = ("jahre", "jahren", "anos", "anni", "anniversaire", "geburtstag", "primaria", "cumpleanos")
+    return frozenset((*compounds, *pupils, *years, *(word for word in _NUMBERS if len(word) > len("uno"))))
+
+
 @cache
 def _tied() -> list[tuple[_Way, re.Pattern[str], bool]]:
     """Return the patterns that tie a number to somebody, each with its language and whether the number is of years."""

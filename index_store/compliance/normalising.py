@@ -26,6 +26,8 @@ _TO_LATIN = str.maketrans(
 )
 """Letters that look like one Latin letter; those that stand for several are left to `spelling.py`."""
 _TO_CYRILLIC = str.maketrans("aceopxykmtiABCEHKMOPTXY", "асеорхукмтіАВСЕНКМОРТХУ")
+_MADE_LATIN = str.maketrans("hb", "нв")
+"""What `_TO_LATIN` makes of Cyrillic letters, and `_TO_CYRILLIC` does not take back."""
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NAMED_LATIN = (
     r"(?:LATIN LETTER SMALL CAPITAL|LATIN SMALL LETTER SCRIPT|MODIFIER LETTER SMALL(?: CAPITAL)?"
@@ -92,8 +94,8 @@ def _shown(letter: str) -> str:
 
 
 def is_foreign_mark(mark: str, base: str) -> bool:
-    """Return whether a mark that no letter takes up means nothing: any on a Latin letter, a general one elsewhere."""
-    return not base or base < "\u0250" or unicodedata.name(mark, "COMBINING").startswith(("COMBINING", "VARIATION"))
+    """Return whether a mark that no letter takes up means nothing: any on a European letter, general ones elsewhere."""
+    return not base or base < "\u0530" or unicodedata.name(mark, "COMBINING").startswith(("COMBINING", "VARIATION"))
 
 
 def _one_alphabet(word: str) -> str:
@@ -105,6 +107,11 @@ def _one_alphabet(word: str) -> str:
         return latin
     cyrillic = word.translate(_TO_CYRILLIC)
     return latin if any(map(is_latin, cyrillic)) else cyrillic
+
+
+def in_cyrillic(word: str) -> str:
+    """Return a word of mixed alphabets with its Latin letters that look like Cyrillic ones as these."""
+    return word.translate(_TO_CYRILLIC).translate(_MADE_LATIN)
 
 
 @lru_cache(maxsize=4096)

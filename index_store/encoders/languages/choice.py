@@ -133,7 +133,7 @@ def is_foreign(text: str) -> bool:
         or (len(words) <= _FEW_WORDS and _locale() in NAMES)
     ):
         return True
-    return sum(map(_is_whole, words)) < _KNOWN_SHARE * len(words)
+    return sum(map(is_whole, words)) < _KNOWN_SHARE * len(words)
 
 
 def _has_small_words(text: str, words: Sequence[str]) -> bool:
@@ -172,7 +172,7 @@ def is_english_with_names(text: str) -> bool:
     return (
         all(word[0].isupper() and all(_script(each) == "LATIN" for each in word if each.isalpha()) for word in names)
         and len(names) <= len(others)
-        and all(map(_is_whole, others))
+        and all(map(is_whole, others))
         and _FUNCTION_WORDS.isdisjoint(others)
     )
 
@@ -188,7 +188,7 @@ def refuse_unknown_words(text: str, knows: Callable[[str], bool]) -> None:
     if small or not text.isascii() or len(words) < _LEAST_WORDS:
         return
     long = [word for word in words if len(word) >= _LONG] or words
-    if sum(map(_is_whole, long)) > _MOST_ENGLISH * len(long):
+    if sum(map(is_whole, long)) > _MOST_ENGLISH * len(long):
         return  # "freshly glazed doughnut"
     least = _LEAST_KNOWN_OF_THREE if len(words) == _LEAST_WORDS else _LEAST_KNOWN
     if sum(map(knows, words)) < least * len(words):
@@ -223,7 +223,7 @@ def _locale() -> str:
 
 
 @lru_cache(maxsize=4096)
-def _is_whole(word: str) -> bool:
+def is_whole(word: str) -> bool:
     """Return whether the shipped tokenizer knows a word as one piece."""
     return all(f'"{part}":'.encode() in _vocabulary() for part in word.split("'") if part)
 
