@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index_store.compliance.latin_ages import age_words, find_latin_age
-from index_store.compliance.normalising import in_cyrillic, is_latin
+from index_store.compliance.normalising import in_cyrillic
 from index_store.compliance.reading import WORD, join_letters, plain
 from index_store.compliance.spelling import Spelling
 from index_store.encoders.languages.choice import is_whole
@@ -50,17 +50,18 @@ class ForeignSpelling:
                 yield chunk, meant
 
     def _mended(self, chunk: str) -> str | None:
-        if not chunk.isalpha():
-            return self._spelling.disguised(chunk, among_latin=True)
-        if not chunk.isascii():
-            chunk = in_cyrillic(chunk) if any(map(is_latin, chunk)) else chunk
-        if chunk[-1] in "zs" and chunk[:-1] in self._forms:
-            return chunk[:-1]
-        return (
-            self._spelling.drawn_out(chunk)
-            or self._spelling.meant(chunk)
-            or (None if chunk.isascii() else self._spelling.disguised(chunk, among_latin=True))
-        )
+        if chunk.isascii() and chunk.isalpha():
+            return self._slip(chunk)
+        cyrillic = in_cyrillic(chunk)  # "сынs", in which some letters were taken for Latin ones
+        slip = self._slip(cyrillic) if chunk.isalpha() and cyrillic != chunk else None
+        return slip or self._spelling.disguised(chunk, among_latin=True) or self._slip(chunk)
+
+    def _slip(self, word: str) -> str | None:
+        if not word.isalpha():
+            return None
+        if word[-1] in "zs" and word[:-1] in self._forms:
+            return word[:-1]
+        return self._spelling.drawn_out(word) or self._spelling.meant(word)
 
     def _odd_age(self, joined: str) -> str | None:
         """Return the reason where an age is told in odd spelling: "zehnjähr1ger", "de sieteee años"."""
@@ -70,7 +71,7 @@ class ForeignSpelling:
 
     def _as_age(self, word: str) -> str:
         spelling = self._ages
-        if word in self._age_words or len(word) < _SHORTEST or word.isdigit():
+        if word in self._age_words or word.isdigit():
             return word
         if word.isalpha() and word.isascii():
             return spelling.drawn_out(word) or spelling.meant(word) or self._without_z(word)

@@ -72,13 +72,14 @@ class Languages:
                 written = f"{written[:start]} {written[end:]}"
         return " ".join(written.split())
 
-    def child_word(self, written: str, read: str) -> str | None:
+    def child_word(self, written: str, read: str, whole: str) -> str | None:
         """Return the reason for withholding where a text has such a word, else None.
 
-        `written` is the normalised text, `read` what `plain` makes of it.
+        `written` is the normalised text without harmless phrases, `read` what `plain` makes of it, and `whole` of the
+        text with them, because the age of a puppy is no person's.
         """
         words = WORD.findall(read.replace("'", " "))
-        aged = split_words(join_letters(read, {}))
+        aged = split_words(join_letters(whole, {}))
         found = self._foreign_word(set(words), read) or self._capital_word(written, set(words))
         if found is None and not written.isascii():
             found = self._accented_word(written.lower()) or self._part(written.lower(), read)

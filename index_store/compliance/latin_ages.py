@@ -184,7 +184,8 @@ def age_words() -> frozenset[str]:
     compounds = {f"{number}jahrig{ending}" for number in _NUMBERS_TEXT[0].split() for ending in endings}
     pupils = {f"{place}klassler{ending}" for place in _PLACES_TEXT[0].split() for ending in ("", "in", "n", "innen")}
     years = ("jahre", "jahren", "anos", "anni", "anniversaire", "geburtstag", "primaria", "cumpleanos")
-    return frozenset((*compounds, *pupils, *years, *(word for word in _NUMBERS if len(word) > len("uno"))))
+    ties = ("de", "di", "von", "mit", "con", "com", "tiene", "im")
+    return frozenset((*compounds, *pupils, *years, *ties, *(word for word in _NUMBERS if len(word) > len("un"))))
 
 
 @cache

@@ -123,7 +123,7 @@ class TextRule:
             if sign in text:
                 return TextVerdict(True, f"{sign} shows a child"), text
         seen = self._masked(plain(written))
-        word = self._languages.child_word(written, seen)
+        word = self._languages.child_word(written, seen, plain(text))
         if word is not None:
             return TextVerdict(True, word), seen
         if friends := self._false_friends.find(seen):

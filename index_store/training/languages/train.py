@@ -146,8 +146,10 @@ def _measured(
     look = load_text_look(encoder, output)
 
     def refuses(text: str) -> bool:
-        if rule.check(text).withheld:
+        verdict = rule.check(text)
+        if verdict.withheld or rule.misspelt(text):
             return True
-        return bool(look.probabilities(head.embeddings(tower.encode([text])))[0] >= threshold)
+        seen = text if verdict.rest_as_written is None else verdict.rest_as_written
+        return bool(seen) and bool(look.probabilities(head.embeddings(tower.encode([seen])))[0] >= threshold)
 
     return {code: dict(counts) for code, counts in measure_refusals(refuses).items()}
