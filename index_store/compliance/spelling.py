@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from index_store.compliance.normalising import is_latin
 
 _MEANT_BY = {
-    **dict(zip("013456789", ("o", "il", "e", "a", "s", "g", "t", "b", "g"), strict=True)),
-    **dict(zip("@$!|€£¥+(*", ("a", "s", "il", "il", "e", "l", "y", "t", "c", "aeiou"), strict=True)),
+    **dict(zip("013456789", ("oо", "ilил", "eез", "aач", "s", "gб", "t", "bв", "g"), strict=True)),
+    **dict(zip("@$!|€£¥+(*", ("aа", "sс", "ilил", "il", "e", "l", "y", "tт", "cс", "aeiouаеиоуыя"), strict=True)),
     # Greek and Cyrillic letters that stand for another Latin one than they look like most
     **dict(
         zip(
