@@ -6,14 +6,14 @@ import re
 from collections.abc import Collection
 
 _DIGITS = "零一二三四五六七八九"
-_CHINESE_AGE = re.compile(
+_CHINESE_AGE = (
     r"(?P<n>\d{1,3}|[一二两兩三四五六七八九十百]{1,5})"
     r"(?:(?:几|幾|多|来)?(?P<years>周?[岁歲])|(?:个|個)?半?(?:月|周|星期|天)大)(?:半|多|大|左右)?的?(?P<after>.{0,4})"
 )
 _LESS = ("未满", "未滿", "不到", "不满", "不滿", "小于", "低于")
 _ROUGHLY_LESS = 3
 """People under ten are taken to be seven, as the English "under-10s" are."""
-_CHINESE_GRADE = re.compile(r"(?P<n>[一二三四五六七八九1-9]) ?年[级級](?!别|別)|初[一二三](?:学生|學生|班)")
+_CHINESE_GRADE = r"(?P<n>[一二三四五六七八九1-9]) ?年[级級](?!别|別)|初[一二三](?:学生|學生|班)"
 
 _ARABIC_NUMBERS = (
     *("واحد[ةه]?", "اثن(?:ان|ين|تان|تين|ا|ي|تا|تي)", "ثلاث[ةه]?", "[أا]ربع[ةه]?", "خمس[ةه]?", "ست[ةه]?", "سبع[ةه]?"),
@@ -28,17 +28,15 @@ _TENS = r"(?! و(?:عشر|ثلاث|[أا]ربع|خمس|ست|سبع|ثمان|تس
 """After "five" this makes "twenty-five" of it: "خمس وعشرون"."""
 _YEARS = r"(?:سنوات|سنين|سن[ةه]|[أا]عوام|عام(?:ا|ًا|اً)?|ربيعا?)"
 _COUNT = rf"(?P<n>\d{{1,2}}|{'|'.join(_ARABIC_NUMBERS)}){_TEEN}{_TENS}"
-_ARABIC_AGES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"\b(?:ب?عمر\w{{0,3}}|العمر|سن(?:ه|ها)?|الأعمار)(?: (?:حوالي|نحو|لا يتجاوز|أقل من|دون|من))? {_COUNT}\b",
-        rf"\b(?:ابن|ابنة|ذو|ذات|ذي|ذوي|يبلغ|تبلغ|دون|تحت) (?:سن )?{_COUNT} {_YEARS}",
-        r"\b(?:ب?عمر\w{0,3}|العمر) (?:سنة واحدة|سن(?:تان|تين)|عام(?:ان|ين)?|[أا]شهر|شهر\w*)\b",
-        rf"\bال(?P<place>{'|'.join(_ARABIC_PLACES)}){_TEEN} من (?:ال)?عمر",
-        rf"\b(?:سن|ب?عمر|عيد ميلاد\w{{0,3}}) ال(?P<place>{'|'.join(_ARABIC_PLACES)}){_TEEN}\b{_TENS}",
-        rf"\b{_COUNT} {_YEARS} من العمر",
-    )
+_ARABIC_AGES = (
+    rf"\b(?:ب?عمر\w{{0,3}}|العمر|سن(?:ه|ها)?|الأعمار)(?: (?:حوالي|نحو|لا يتجاوز|أقل من|دون|من))? {_COUNT}\b",
+    rf"\b(?:ابن|ابنة|ذو|ذات|ذي|ذوي|يبلغ|تبلغ|دون|تحت) (?:سن )?{_COUNT} {_YEARS}",
+    r"\b(?:ب?عمر\w{0,3}|العمر) (?:سنة واحدة|سن(?:تان|تين)|عام(?:ان|ين)?|[أا]شهر|شهر\w*)\b",
+    rf"\bال(?P<place>{'|'.join(_ARABIC_PLACES)}){_TEEN} من (?:ال)?عمر",
+    rf"\b(?:سن|ب?عمر|عيد ميلاد\w{{0,3}}) ال(?P<place>{'|'.join(_ARABIC_PLACES)}){_TEEN}\b{_TENS}",
+    rf"\b{_COUNT} {_YEARS} من العمر",
 )
+"""These are compiled when they are first asked; most texts need none."""
 
 
 def find_eastern_age(written: str, read: str, things: Collection[str], limit: int) -> str | None:
@@ -51,14 +49,14 @@ def find_eastern_age(written: str, read: str, things: Collection[str], limit: in
 
 
 def _chinese_age(written: str, things: Collection[str], limit: int) -> str | None:
-    for match in _CHINESE_AGE.finditer(written):
+    for match in re.finditer(_CHINESE_AGE, written):
         near = written[max(match.start() - 4, 0) : match.start()] + " " + match["after"]
         years = _chinese_number(match["n"]) if match["years"] else 0
         if near.partition(" ")[0].endswith(_LESS) or "以下" in match["after"]:
             years -= _ROUGHLY_LESS
         if years < limit and not any(thing in near for thing in things):
             return match[0].removesuffix(match["after"])
-    for match in _CHINESE_GRADE.finditer(written):
+    for match in re.finditer(_CHINESE_GRADE, written):
         if match["n"] is None or _chinese_number(match["n"]) + 5 < limit:
             return match[0]
     return None
@@ -81,7 +79,7 @@ def _chinese_number(text: str) -> int:
 
 def _arabic_age(read: str, things: Collection[str], limit: int) -> str | None:
     for pattern in _ARABIC_AGES:
-        for match in pattern.finditer(read):
+        for match in re.finditer(pattern, read):
             before, after = read[: match.start()].split()[-2:], read[match.end() :].split()[:2]
             if _arabic_number(match.groupdict()) < limit and _are_no_things(things, [*before, *after]):
                 return match[0]

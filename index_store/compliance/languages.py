@@ -6,7 +6,6 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from index_store.compliance.eastern_ages import find_eastern_age
 from index_store.compliance.latin_ages import find_latin_age
 from index_store.compliance.negated import Negated
 from index_store.compliance.reading import WORD, join_letters, plain, split_words
@@ -84,7 +83,10 @@ class Languages:
         if found is None and not written.isascii():
             found = self._accented_word(written.lower()) or self._part(written.lower(), read)
             found = found or self._russian_word(words) or find_russian_age(aged, self._russian, self._limit)
-            found = found or find_eastern_age(written, aged, self._things, self._limit)
+            if found is None:
+                from index_store.compliance.eastern_ages import find_eastern_age
+
+                found = find_eastern_age(written, aged, self._things, self._limit)
         return found or find_latin_age(aged, self._things, self._limit)
 
     @cached_property

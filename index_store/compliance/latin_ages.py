@@ -136,7 +136,7 @@ _WAYS = (
 _NEAR = 2
 """So many words after an age, and one more before it, are asked whether they are a thing: "vino tinto de diez años"."""
 
-_HINT = re.compile(
+_HINT_TEXT = (
     r"j(?:ae?h|äh)r(?!zehnt|hundert|es)|klass|geburtstag|im alter von"
     r"|\b(?:ans|annees?|anos?|anitos?|aninhos?|ann[oi]|annetti)\b"
     r"|\b(?:un|1) an\b|\d ?(?:ans?|anos?|anni|enn[ei])\b"
@@ -144,7 +144,7 @@ _HINT = re.compile(
     r"|\b(?:monaten?|wochen?|tagen?|mois|semaines?|jours?|mes(?:es|i|e)?|semanas?|dias?|settiman[ae]|giorn[oi])\b"
     r"|\b(?:sie|er|wird|bin) |\bc(?:p|e1|e2|m1|m2)\b|\d[ao.]? serie|[oa] serie"
 )
-_BIRTHDAY = re.compile("geburtstag|anniversaire|cumpleanos|aniversario|compleanno")
+_BIRTHDAYS = ("geburtstag", "anniversaire", "cumpleanos", "aniversario", "compleanno")
 _STOPS_TEXT = (
     "und mit bei neben vor hinter im in am auf an beim zum vom y e et con com avec dans sur en em na no su sul "
     "sulla nel nella junto pres vicino al alla au aux sous unter sobre"
@@ -153,12 +153,25 @@ _STOPS = frozenset(_STOPS_TEXT.split())
 """Where the search for a thing by a number ends: "ein Auto und ein zehnjähriger Gitarrist"."""
 
 
+_PARTS_TEXT = (
+    "jahr jaehr klass geburtstag alter an enn mois mes mana giorn jour dia monat woche tage cumple primaria element "
+    "serie er bin wird sie ce1 ce2 cm1 cm2 cp"
+)
+_PARTS = tuple(_PARTS_TEXT.split())
+"""One of these is in every text that `_hint` finds; most texts have none, and need no pattern compiled."""
+
+
+@cache
+def _hint() -> re.Pattern[str]:
+    return re.compile(_HINT_TEXT)
+
+
 def find_latin_age(read: str, things: Collection[str], limit: int) -> str | None:
     """Return the reason where a text, as `plain` reads it, tells the age of a person under the limit, else None.
 
     `things` are the nouns, as `plain` reads them, whose age is no person's.
     """
-    if not _HINT.search(read):
+    if not any(part in read for part in _PARTS) or not _hint().search(read):
         return None
     for way, pattern, in_years in _tied():
         for match in pattern.finditer(read):
@@ -171,7 +184,7 @@ def find_latin_age(read: str, things: Collection[str], limit: int) -> str | None
     for pattern, more in _others():
         for match in pattern.finditer(read):
             after = WORD.findall(read[match.end() :].replace("'", " "))[: _NEAR + 1]
-            if not _BIRTHDAY.search(match[0]):  # "zehnter Geburtstag der Firma"
+            if not any(birthday in match[0] for birthday in _BIRTHDAYS):  # "zehnter Geburtstag der Firma"
                 after = _until_stop(after)
             if _years(match) + more < limit and not _is_thing(after, things):
                 return _reason(match, limit)

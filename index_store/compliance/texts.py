@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from index_store.compliance.ages import find_ages
 from index_store.compliance.false_friends import FalseFriends
-from index_store.compliance.foreign_spelling import ForeignSpelling
 from index_store.compliance.languages import Languages
 from index_store.compliance.normalising import normalise
 from index_store.compliance.reading import WORD, join_hyphens, join_letters, plain, split_words
 from index_store.compliance.spelling import SHORT, Spelling
 
 if TYPE_CHECKING:
+    from index_store.compliance.foreign_spelling import ForeignSpelling
     from index_store.compliance.grammar import Grammar
     from index_store.compliance.policy import Policy
 
@@ -67,7 +67,7 @@ class TextRule:
             for pair in policy.pairs
         ]
         self._languages = Languages(policy)
-        self._foreign_spelling = ForeignSpelling(policy)
+        self._foreign_spelling_made: ForeignSpelling | None = None
         self._false_friends = FalseFriends(policy.languages, self.senses, _is_english)
         self._spelling_made: Spelling | None = None
         self._grammar: Grammar | None = None
@@ -99,7 +99,11 @@ class TextRule:
 
     def misspelt(self, text: str) -> str | None:
         """Return the reason where a text that is not English has an odd spelling of a word for a child, else None."""
-        return self._foreign_spelling.find(self._languages.without_harmless(normalise(text).text))
+        if self._foreign_spelling_made is None:
+            from index_store.compliance.foreign_spelling import ForeignSpelling
+
+            self._foreign_spelling_made = ForeignSpelling(self.policy)
+        return self._foreign_spelling_made.find(self._languages.without_harmless(normalise(text).text))
 
     def check_by_grammar(self, text: str) -> TextVerdict:
         """Return the verdict of the long way alone; training labels and the tests of the short way use it."""

@@ -12,7 +12,8 @@ ODD = (
     "| opa liest seinem enkek ein buch vor | ein kleines mdchen am see | k i n d e r n im garten | kindz am strand "
     "| zehnjähr1ger Gitarrist | fünftklässsler im museum | el abuelo con su nieeto | la abuela con su n!eta "
     "| un b.e.b.é en la cuna | niñ@s en la playa | дедушка читает внку | тренер учит д.е.т.е.й плавать "
-    "| дтеи ждут автобус | семья с тремя дsтьми | отец несет сынs | м@льчик | м4льчик | отец несет сынаz | де्ти ждут автобус "
+    "| дтеи ждут автобус | семья с тремя дsтьми | отец несет сынs | м@льчик | м4льчик "
+    "| отец несет сынаz | де्ти ждут автобус "
     "| fille | chico | ragazzo | Kind in blauer Badehose planscht"
 )
 REAL = (
