@@ -1,6 +1,7 @@
 """The configuration file: defaults that a user sets for options, below options and the environment.
 
-`store`, `encoder` and `policy` at its top hold for all commands, a table such as [query] or [policy.list] for one.
+`store`, `encoder`, `policy` and `language` at its top hold for all commands, a table such as [query] or [policy.list]
+for one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from index_store.errors import DataError, UsageError
 from index_store.paths import is_there
 from index_store.user_text import read_user_text
 
-SHARED = ("store", "encoder", "policy")
+SHARED = ("store", "encoder", "policy", "language")
 """What may stand at the top of the file."""
 
 _MOST_BYTES = 1 << 20

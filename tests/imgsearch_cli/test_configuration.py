@@ -40,6 +40,13 @@ def test_what_stands_at_the_top_holds_for_all_commands_and_their_tables_win(conf
     assert found["query"]["policy_file"] == found["policy"]["list"]["policy_file"] == "/strict.toml"
 
 
+def test_the_language_of_texts_holds_for_all_commands_that_read_one(configure):
+    found = configure('language = "de"\n[serve]\nlanguage = "fr"\n')
+    assert found["query"]["language"] == found["policy"]["check"]["language"] == "de"
+    assert found["serve"]["language"] == "fr"
+    assert found["evaluate"] == {}  # its --language names a table
+
+
 def test_policy_is_a_table_of_commands_too(configure):
     assert configure('[policy.list]\nformat = "jsonl"\n')["policy"]["list"] == {"output_format": "jsonl"}
 
