@@ -97,9 +97,9 @@ def measure(work: Path, photos: int, seconds: float) -> list[Row]:
                         "imgsearch query": lambda: ask_cold(url),
                     }
                     for kind, ask in kinds.items():
-                        before = _busy(server)
+                        before = core_seconds(server)
                         asked = at_once(ask, clients, seconds)
-                        each = 1000 * (_busy(server) - before) / max(1, len(asked.seconds))
+                        each = 1000 * (core_seconds(server) - before) / max(1, len(asked.seconds))
                         rows += asked.rows(f"{name}, {kind}", f"{each:.0f} ms of the server's cores each")
     return rows
 
@@ -213,13 +213,14 @@ def write(url: str, dimension: int) -> None:
             time.sleep(max(0.0, 1 - (time.monotonic() - begun)))
 
 
-def _memory(process: psutil.Process) -> float:
-    return float(process.memory_info().rss) / 1e6
-
-
-def _busy(process: psutil.Process) -> float:
+def core_seconds(process: psutil.Process) -> float:
+    """Return what a process has used of cores."""
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def _memory(process: psutil.Process) -> float:
+    return float(process.memory_info().rss) / 1e6
 
 
 if __name__ == "__main__":
