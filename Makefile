@@ -11,6 +11,7 @@ PYTEST := python -m pytest -n logical --maxprocesses 4 --dist worksteal
 RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/index_store/training \
   --ignore tests/index_store/encoders/test_onnx_graph.py --ignore tests/index_store/encoders/test_sentence_clip.py \
   tests/index_store tests/imgsearch_cli tests/end_to_end/test_query.py
+RAY_TESTS := tests/end_to_end/test_ray.py tests/end_to_end/test_buckets.py
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
 UV := $(VENVS)/uv/bin/uv
@@ -44,12 +45,12 @@ test-slow: $(VENV)/.ready
 
 # two Ray nodes and a Chroma server: on two cores Ray needs them to itself, so one test after the other
 test-ray: $(VENV)/.ready
-	$(BIN)/$(PYTEST) -m ray -n 0
+	$(BIN)/$(PYTEST) -m ray -n 0 $(RAY_TESTS)
 
 # actor, node, driver and server killed five times each, in the middle of a run
 test-kills: export IMGSEARCH_KILL_ROUNDS := 5
 test-kills: $(VENV)/.ready
-	$(BIN)/$(PYTEST) -m ray -n 0 -k "killed_costs_nothing or gone_costs_nothing or next_run_does_the_rest or is_waited_for"
+	$(BIN)/$(PYTEST) -m ray -n 0 $(RAY_TESTS) -k "killed_costs_nothing or gone_costs_nothing or next_run_does_the_rest or is_waited_for"
 
 # what runs without torch (indexing, queries, the policy) on another Python: make test-runtime OTHER=python3.12
 test-runtime: $(VENVS)/runtime/.ready
