@@ -163,15 +163,14 @@ def on_nodes(photos: Path, work: Path, nodes: int) -> Run:
     from index_store.indexing.run import IndexOptions
     from index_store.library import Library
 
-    def spent() -> float:
-        processes: Sequence[psutil.Process] = [me, *me.children(recursive=True)]
-        return sum(map(core_seconds, processes))
-
     def progress(done: int, total: int, note: str = "") -> None:
+        for process in (me, *me.children(recursive=True)):
+            with suppress(psutil.Error):  # an actor that has nothing left to do is ended before the run is
+                spent[process.pid] = core_seconds(process)
         if note.startswith("block") and (not marks or done == total):
-            marks.append((time.perf_counter(), spent()))  # at the end the actors are still there
+            marks.append((time.perf_counter(), sum(spent.values())))
 
-    me, marks = psutil.Process(), list[tuple[float, float]]()
+    me, spent, marks = psutil.Process(), dict[int, float](), list[tuple[float, float]]()
     with served(work / "store") as (url, _), few_processes():
         head = {"num_cpus": 0, "object_store_memory": 80_000_000, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
