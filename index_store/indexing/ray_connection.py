@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import ray
@@ -33,9 +33,14 @@ def connected(address: str | None, most: int | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    terminated = signal.getsignal(signal.SIGTERM)
     # Ray prints what became of its workers, log_to_driver or not, and on stdout
-    ray_worker.print_to_stdstream = _log_instead
+    with _replaced(ray_worker, print_to_stdstream=_log_instead), _started(address, most):
+        yield
+
+
+@contextmanager
+def _started(address: str | None, most: int | None) -> Iterator[None]:
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         with _nowhere(), few_processes() if address is None else nullcontext():
             context = ray.init(
@@ -72,25 +77,30 @@ def _place(address: str | None, most: int | None) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def few_processes() -> Iterator[None]:
+def few_processes() -> AbstractContextManager[None]:
     """Start no autoscaler, no dashboard (of which a part runs when it is off) and nothing that reads logs.
 
     They serve clusters and people who look at them, and take a third of the time that a local Ray takes to start.
     """
-    replaced: dict[str, Any] = {
-        "start_monitor": lambda node: None,
-        "start_log_monitor": lambda node: None,
-        "start_api_server": lambda node, **options: setattr(node, "_webui_url", ""),
-    }
-    before = {name: getattr(ray_node.Node, name) for name in replaced}
-    for name, method in replaced.items():
-        setattr(ray_node.Node, name, method)
+    return _replaced(
+        ray_node.Node,
+        start_monitor=lambda node: None,
+        start_log_monitor=lambda node: None,
+        start_api_server=lambda node, **options: setattr(node, "_webui_url", ""),
+    )
+
+
+@contextmanager
+def _replaced(owner: Any, **others: Any) -> Iterator[None]:
+    """Put other functions in place of some, of a module or class, and take them away at the end."""
+    before = {name: getattr(owner, name) for name in others}
     try:
+        for name, other in others.items():
+            setattr(owner, name, other)
         yield
     finally:
-        for name, method in before.items():
-            setattr(ray_node.Node, name, method)
+        for name, function in before.items():
+            setattr(owner, name, function)
 
 
 @contextmanager
