@@ -80,9 +80,6 @@ def keep_to_ourselves(options: RayOptions) -> None:
     # under `uv run` Ray would copy the working directory, perhaps the photos, to the cluster
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     if options.address is not None:
-        os.environ.setdefault(
-            "RAY_BACKEND_LOG_LEVEL", "fatal"
-        )  # this process is no node: what Ray logs here is on stderr
         return
     os.environ.setdefault("RAY_worker_niceness", "0")  # else actors get what other programs leave, unlike a plain run
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")  # 30 are few on a busy machine
