@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# without --no-compile pip also compiles what is never imported: a third of its time
+# without --no-compile pip also compiles what is never imported: a quarter of its time
 INSTALL := python -m pip --disable-pip-version-check --quiet install --no-compile
 LOCKED := --no-deps --require-hashes -r requirements/lock.txt
 OURSELVES := --no-deps --no-build-isolation -e .

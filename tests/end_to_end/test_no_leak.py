@@ -151,7 +151,7 @@ def test_a_run_over_changed_withheld_photos_does_not_name_them(place, imgsearch,
     imgsearch("policy", "withhold", *secret(folder), "--store", "store", cwd=folder)
     names = [path.name for path in secret(folder)]
     changes = itertools.cycle(["gone", "spoiled", "moved", "changed"])
-    for path, change in zip(secret(folder), changes):  # noqa: B905
+    for path, change in zip(secret(folder), changes, strict=False):
         if change == "gone":
             path.unlink()
         elif change == "spoiled":
