@@ -8,9 +8,8 @@ INSTALL := python -m pip --disable-pip-version-check --quiet install --no-compil
 LOCKED := --no-deps --require-hashes -r requirements/lock.txt
 OURSELVES := --no-deps --no-build-isolation -e .
 PYTEST := python -m pytest -n logical --maxprocesses 4 --dist worksteal
-RUNTIME_TESTS := -k "not network and not another_users_store" --ignore tests/index_store/training \
-  --ignore tests/index_store/encoders/test_onnx_graph.py --ignore tests/index_store/encoders/test_sentence_clip.py \
-  tests/index_store tests/imgsearch_cli tests/end_to_end/test_query.py
+RUNTIME_TESTS := -k "not network and not another_users_store" $(addprefix tests/index_store/,compliance indexing photos queries store) \
+  tests/index_store/test_library.py tests/index_store/test_machine.py tests/imgsearch_cli/test_main.py tests/end_to_end/test_query.py
 RAY_TESTS := tests/end_to_end/test_ray.py tests/end_to_end/test_buckets.py
 VENVS := .venvs
 UV_VERSION := uv==0.13.9
@@ -52,7 +51,7 @@ test-kills: export IMGSEARCH_KILL_ROUNDS := 5
 test-kills: $(VENV)/.ready
 	$(BIN)/$(PYTEST) -m ray -n 0 $(RAY_TESTS) -k "killed_costs_nothing or gone_costs_nothing or next_run_does_the_rest or is_waited_for"
 
-# what runs without torch (indexing, queries, the policy) on another Python: make test-runtime OTHER=python3.12
+# what another Python can break without torch: indexing, queries, the policy; make test-runtime OTHER=python3.12
 test-runtime: $(VENVS)/runtime/.ready
 	$(VENVS)/runtime/bin/$(PYTEST) -m "not slow" $(RUNTIME_TESTS)
 
