@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -58,12 +59,17 @@ class _Patterns:
     unused: dict[str, list[GitIgnoreSpecPattern]] = field(default_factory=dict)
 
     def decide(self, path: str, *, is_folder: bool) -> bool | None:
-        relative = path[len(self.folder.rstrip(os.sep)) + 1 :] + ("/" if is_folder else "")
+        relative = _composed(path[len(self.folder.rstrip(os.sep)) + 1 :]) + ("/" if is_folder else "")
         decision = self.spec.check_file(relative).include
         if decision is not None and self.unused:
             for text in [text for text, parts in self.unused.items() if any(p.match_file(relative) for p in parts)]:
                 del self.unused[text]
         return decision
+
+
+def _composed(text: str) -> str:
+    """Return a name as it is typed: names that come from a Mac have an accent as a letter of its own."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 class Rules:
@@ -190,7 +196,7 @@ def _parse(line: str) -> GitIgnoreSpecPattern:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of re, about brackets in brackets
-            expression, excludes = GitIgnoreSpecPattern.pattern_to_regex(line)
+            expression, excludes = GitIgnoreSpecPattern.pattern_to_regex(_composed(line))
             if expression is None:
                 raise unknown
             compiled = re.compile(linear(expression), re.DOTALL)

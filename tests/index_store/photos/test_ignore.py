@@ -50,6 +50,9 @@ def excluded(path: str, *patterns: str, is_folder: bool = False) -> bool | None:
         ("x ", "x /a.jpg"),
         ("\\!x", "!x/a.jpg"),
         ("x\ny", "x\ny/a.jpg"),
+        ("caf\u00e9", "cafe\u0301/a.jpg"),
+        ("cafe\u0301/*.jpg", "caf\u00e9/a.jpg"),
+        ("caf\udce9", "caf\udce9/a.jpg"),
     ],
 )
 def test_patterns_of_the_command_line_mean_what_people_type(pattern, path):
