@@ -167,8 +167,9 @@ class _Outcome:
         for path in missing:
             reported[os.path.dirname(path) if path in self.walk.stored else path] += photos[path.rstrip(os.sep)]
         return [
-            Skipped(path, f"is not there, its {n} photos are kept; mount it, or drop it with 'imgsearch forget'")
+            Skipped(path, f"is not there, {kept} kept; mount it, or drop it with 'imgsearch forget'")
             for path, n in reported.items()
+            for kept in ["its photo is" if n == 1 else f"its {n} photos are"]
         ]
 
     def _roots_to_set(self, present: SortedPaths, spared: KeptPhotos) -> tuple[IndexedRoot, ...]:

@@ -202,6 +202,8 @@ class translated:  # noqa: N801  (reads as a word in a with statement)
         status = _http_status(error)
         if status and (not str(error).strip() or reason.startswith("<")):  # no body, or a page for people
             reason = f"it answers {status}, which no Chroma server does; is the address right?"
+        if not is_url(self._place) and not os.path.isdir(self._place):
+            reason = "its folder is gone"
         if isinstance(error, KeyError | AttributeError | TypeError | IndexError):
             reason = f"it does not answer as a Chroma server does ({type(error).__name__}: {reason})"
         raise StoreError(

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from index_store.errors import StoreError
 from index_store.paths import cache_folder
-from index_store.store.database import reading
+from index_store.store.database import DAMAGED_ADVICE, reading
 from index_store.store.row_names import WORTH_NOTING, note_names
 from index_store.store.vector_files import FILES, LABELS_FILE, check_folder
 
@@ -99,7 +99,7 @@ def _check(place: str) -> tuple[list[Loss], list[object]]:
     except sqlite3.OperationalError:
         return [], []  # a database that is being made, or one that only Chroma can bring up to date
     except (sqlite3.DatabaseError, TypeError, ValueError) as error:
-        raise StoreError(f"{place}: its database cannot be read: {' '.join(str(error).split())}") from error
+        raise StoreError(f"{place}: {' '.join(str(error).split())}; {DAMAGED_ADVICE}") from error
     seals = _Seals(place)
     found = [_loss(segment, count, seals) for segment, count in zip(segments, logged, strict=True)]
     return [loss for loss in found if loss], [segments, [marks_of(segment.folder) for segment in segments]]

@@ -327,6 +327,13 @@ def test_a_damaged_database_is_an_error_of_one_line(tmp_path):
         open_store(str(tmp_path / "store"))
 
 
+def test_a_folder_that_is_gone_is_told_in_place_of_what_chroma_trips_over(store, tmp_path):
+    store.upsert([photo("/a.jpg")], np.eye(4, dtype=np.float32)[:1])
+    shutil.rmtree(tmp_path / "store")
+    with pytest.raises(StoreError, match="/store: the store failed: its folder is gone$"):
+        store.upsert([photo("/b.jpg")], np.eye(4, dtype=np.float32)[1:2])
+
+
 def test_a_full_disk_is_named_where_chroma_does_not_say_so(store, monkeypatch):
     def failing(**_):
         raise RuntimeError("Error in compaction")
