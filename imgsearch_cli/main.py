@@ -133,8 +133,8 @@ def _main() -> int:
     except (OSError, MemoryError) as error:
         return _fail(error, _system_line(error), debug)
     except Exception as error:  # Python's own exit code would be 1, which scripts read as "nothing found"
-        if "can't start new thread" in str(error):  # Python has no class of its own for it
-            return _fail(error, f"no thread can be started: {_FEWER_JOBS}", debug)
+        if line := _used_up(error):
+            return _fail(error, line, debug)
         return _fail(error, "this is a bug; please report the lines above", debug=True)
 
 
@@ -147,6 +147,12 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
 
 
 _FEWER_JOBS = "ask for fewer --jobs, or raise the limit"
+_NO_MEMORY = (
+    *("failed to map segment", "cannot allocate memory", "failed to allocate memory"),
+    *("bad_alloc", "bad allocation", "out of memory"),
+)
+"""What the loader and compiled libraries say where memory is used up; they raise no MemoryError."""
+
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 """What the system answers where open files, memory or processes are used up."""
 
@@ -159,6 +165,14 @@ def _system_line(error: OSError | MemoryError) -> str:
     if error.errno in _SCARCE:
         what = f"{what}: {_FEWER_JOBS}"
     return what if error.filename is None else f"{os.fsdecode(str(error.filename))}: {what}"
+
+
+def _used_up(error: Exception) -> str | None:
+    """Say what is used up where an error says so in words only, since it has no class of its own."""
+    words = str(error).lower()
+    if "can't start new thread" in words:
+        return f"no thread can be started: {_FEWER_JOBS}"
+    return _system_line(MemoryError()) if any(sign in words for sign in _NO_MEMORY) else None
 
 
 def _explain_usage(error: click.ClickException) -> None:
