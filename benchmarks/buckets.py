@@ -24,7 +24,7 @@ from index_store.encoders.registry import encoder_card
 from index_store.photos import file_system
 from index_store.photos.find import find_photos
 from index_store.records import IndexedRoot
-from index_store.store.images import create_store
+from index_store.store.image_store import create_store
 from index_store.store.manifest import Manifest
 
 BUCKET = "photos"

@@ -22,7 +22,7 @@ from benchmarks.scale import POOL, Synthetic, fill, make_files
 from benchmarks.speed import IMGSEARCH
 from index_store.encoders.registry import encoder_card
 from index_store.question import Filters
-from index_store.store.images import create_store, open_store
+from index_store.store.image_store import create_store, open_store
 from index_store.store.manifest import Manifest
 
 FIRST_YEAR = 1925

@@ -20,7 +20,7 @@ from benchmarks.rows import Row, show
 from benchmarks.speed import peak_megabytes
 from index_store.encoders.registry import encoder_card, load_photo_encoder
 from index_store.machine import usable_cores
-from index_store.photos.decode import Decoders
+from index_store.photos.decoder_workers import Decoders
 from index_store.records import EncodingJob, PhotoFile
 
 BLOCK = 32

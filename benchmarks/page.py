@@ -18,7 +18,7 @@ from benchmarks.scale import Synthetic, fill, make_files
 from benchmarks.speed import IMGSEARCH
 from index_store.encoders.registry import encoder_card
 from index_store.queries.ask import Searcher
-from index_store.store.images import create_store
+from index_store.store.image_store import create_store
 from index_store.store.manifest import Manifest
 
 _WHO = ("a man", "a woman", "two dogs", "a horse", "a red car", "nobody", "a boat", "a bird", "a plate", "a hill")

@@ -24,7 +24,7 @@ from index_store.encoders.registry import encoder_card
 from index_store.errors import PhotoError
 from index_store.photos.open import open_photo
 from index_store.records import PhotoInput
-from index_store.store.images import open_store
+from index_store.store.image_store import open_store
 from tests.demo_photos import main as copy_demo_photos
 
 SUFFIXES = (".jpg", ".png", ".gif", ".webp", ".tiff", ".bmp", ".avif", ".heic", ".jp2")

@@ -29,7 +29,7 @@ from index_store.library import Library
 from index_store.photos.find import find_photos
 from index_store.photos.hashing import new_digest
 from index_store.records import IndexedRoot, PhotoFile, StoredPhoto, Verdict
-from index_store.store.images import ImageStore, create_store, open_store
+from index_store.store.image_store import ImageStore, create_store, open_store
 from index_store.store.manifest import Manifest
 
 POOL = 100

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from imgsearch_cli import exits
 from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.output import can_show, stdout_console, write_fields, write_json, write_line, write_path
 from imgsearch_cli.path_cell import PathCell
 from imgsearch_cli.streams import say
-from imgsearch_cli.writing import can_show, stdout_console, write_fields, write_json, write_line, write_path
 from index_store.records import Answer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def show_answer(answer: Answer, output_format: str, *, null: bool, quiet: bool, 
 
     `null` closes each path by a NUL. `quiet` says nothing for people but the notice.
     """
-    code = exit_code(answer)
+    code = exits.of_answer(answer)
     if code == exits.NOTHING_FOUND:
         terminal = output_format == "table" and sys.stdout.isatty() and answer.nearest
         if not quiet:
@@ -62,15 +62,6 @@ def render_answer(answer: Answer, output_format: str, *, end: bytes = b"\n", day
         stdout_console().print(answer_table(answer, days=days))
     else:
         _write_shown(answer, output_format, end)
-
-
-def exit_code(answer: Answer) -> int:
-    """Return 0 where something is shown, 3 where the notice is all there is, and 1 where nothing was found."""
-    if answer.refused:
-        return exits.NOTICE
-    if any(not match.withheld for match in answer.matches):
-        return exits.FOUND
-    return exits.NOTICE if answer.matches else exits.NOTHING_FOUND
 
 
 def answer_table(answer: Answer, *, days: bool = False) -> Table:
@@ -140,10 +131,8 @@ def render_batch(answers: Iterable[Answer | BatchError]) -> int:
         row: dict[str, object] = {"query": answer.query, "withheld": answer.refused}
         row |= {"notice": answer.notice} if answer.refused else {"matches": list(match_rows(answer))}
         write_json(row)
-        codes.add(exit_code(answer))
-    if codes == {exits.NOTICE}:
-        return exits.NOTICE
-    return next((code for code in (exits.ERROR, exits.FOUND) if code in codes), exits.NOTHING_FOUND)
+        codes.add(exits.of_answer(answer))
+    return exits.of_batch(codes)
 
 
 def _write_answer_jsonl(answer: Answer) -> None:

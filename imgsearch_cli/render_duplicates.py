@@ -9,8 +9,8 @@ from rich import box
 from rich.table import Table
 
 from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.output import can_show, stdout_console, write_json, write_path
 from imgsearch_cli.path_cell import PathCell
-from imgsearch_cli.writing import can_show, stdout_console, write_json, write_path
 
 if TYPE_CHECKING:
     from index_store.queries.duplicates import Duplicate

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from imgsearch_cli.escaping import printable
+from imgsearch_cli.output import render_facts, stdout_console, write_json, write_line
 from imgsearch_cli.streams import say
-from imgsearch_cli.writing import render_facts, stdout_console, write_json, write_line
 from index_store.encoders.published import MEASURED_ON, SOURCE
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from imgsearch_cli.escaping import printable, relative
+from imgsearch_cli.output import render_facts, stdout_console, write_fields, write_json, write_line
 from imgsearch_cli.path_cell import PathCell
 from imgsearch_cli.streams import say
-from imgsearch_cli.writing import render_facts, stdout_console, write_fields, write_json, write_line
 from index_store.paths import shown_place
 
 if TYPE_CHECKING:

@@ -48,13 +48,13 @@ from index_store.records import (
 )
 from index_store.store.check import Finding, check_files, check_store, give_space_back, repair_files, repair_store
 from index_store.store.client import close_folder, store_exists
-from index_store.store.images import ImageStore, create_store, open_store
+from index_store.store.image_store import ImageStore, create_store, open_store
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings, PhotoEncoder
-    from index_store.photos.opening import Given
+    from index_store.photos.pictures import Given
 
     PlaceName = str | os.PathLike[str] | Place
     PlaceNames = PlaceName | Sequence[PlaceName]
@@ -190,7 +190,7 @@ class Library:
         Raises:
             UsageError, StoreError, PolicyError: see `index_store.queries.ask.Searcher.ask`.
         """
-        from index_store.photos.opening import given_photo  # late: Pillow
+        from index_store.photos.pictures import given_photo  # late: Pillow
 
         given = tuple(map(given_photo, _several(like)))
         texts = (away,) if isinstance(away, str) else tuple(away)
@@ -221,7 +221,7 @@ class Library:
             UsageError: a photo cannot be decoded.
             StoreError, EncoderError, WeightsError: there is no store or no encoder, or its files are damaged.
         """
-        from index_store.photos.opening import given_pixels
+        from index_store.photos.pictures import given_pixels
 
         encoder = self._photo_encoder
         pixels = given_pixels(photos, encoder.photo_input)

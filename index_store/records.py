@@ -341,7 +341,7 @@ class Match:
         Raises:
             PhotoError: it is withheld, or no file holds it any more as it was indexed.
         """
-        from index_store.photos.opening import open_match
+        from index_store.photos.pictures import open_match
 
         return open_match(self)
 

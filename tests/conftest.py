@@ -22,7 +22,7 @@ from PIL import Image
 
 from index_store import machine
 from index_store.records import PhotoInput, Verdict
-from index_store.store.images import ImageStore, create_store
+from index_store.store.image_store import ImageStore, create_store
 from index_store.store.manifest import Manifest
 from tests.opened_once import share_what_ships
 

@@ -29,7 +29,7 @@ IMPORTERS = {
     ),
     "pathspec": ("index_store/photos/ignore.py",),
     "watchfiles": ("imgsearch_cli/watching.py",),
-    "textual_image": ("imgsearch_cli/seeing.py",),
+    "textual_image": ("imgsearch_cli/picture_output.py",),
     "filelock": ("index_store/store/lock.py",),
     "ray": ("index_store/indexing/on_ray.py", "index_store/indexing/ray_connection.py"),
     "rawpy": ("index_store/photos/raw.py",),
@@ -47,7 +47,7 @@ IMPORTERS = {
 }
 """Heavy libraries, and the files or folders that may import them."""
 
-STARTS_PROCESSES = {"index_store/photos/decode.py"}
+STARTS_PROCESSES = {"index_store/photos/decoder_workers.py"}
 """Where child processes are started; one that runs in the folder of the photos must not import from there."""
 
 STANDARD_ONLY = ("index_store/errors.py", "index_store/records.py")

@@ -30,7 +30,7 @@ def explore(context: click.Context, data: Path, report: Path, encoder: str | Non
     \b
     imgsearch explore ../shared/data/with_sense --report ./report
     """
-    from imgsearch_cli.writing import render_facts
+    from imgsearch_cli.output import render_facts
     from index_store.training.data.explore import explore_judgements
     from index_store.training.evaluate.report import write_exploration
 

@@ -23,7 +23,7 @@ from imgsearch_cli.options import (
     policy_option,
     store_option,
 )
-from imgsearch_cli.seeing import refuse_for_batch, seeing_options, show_pictures
+from imgsearch_cli.picture_output import refuse_for_batch, seeing_options, show_pictures
 from imgsearch_cli.streams import say
 from index_store.errors import UsageError
 from index_store.paths import is_address

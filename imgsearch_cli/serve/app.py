@@ -21,9 +21,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from imgsearch_cli.serve.album import Album
 from imgsearch_cli.serve.dropped import MOST_BYTES
 from imgsearch_cli.serve.guard import Guard
+from imgsearch_cli.serve.search_api import SearchApi
 from index_store import __version__
 from index_store.errors import ImgsearchError, UsageError
 
@@ -59,27 +59,27 @@ class Slots:
             return await to_thread.run_sync(partial(work, *arguments, **options), limiter=CapacityLimiter(1))
 
 
-def make_app(album: Album, workers: int, port: int, host: str = "127.0.0.1", token: str | None = None) -> ASGIApp:
+def make_app(api: SearchApi, workers: int, port: int, host: str = "127.0.0.1", token: str | None = None) -> ASGIApp:
     """Return the application for a store, as it is served on `host` and `port`."""
     template = Environment(loader=FileSystemLoader(_HERE), autoescape=True).get_template("page.html")
     searches, pictures = Slots(workers), Slots(workers)
 
     async def page(request: Request) -> Response:
-        overview = await searches.run(request, album.overview)
+        overview = await searches.run(request, api.overview)
         return HTMLResponse(template.render(version=__version__, **overview))
 
     async def search(request: Request) -> Response:
-        return _json(await searches.run(request, album.search, request.query_params))
+        return _json(await searches.run(request, api.search, request.query_params))
 
     async def drop(request: Request) -> Response:
-        return _json(await searches.run(request, album.drop, await _body(request)))
+        return _json(await searches.run(request, api.drop, await _body(request)))
 
     async def facts(request: Request) -> Response:
-        found = await searches.run(request, album.facts, request.path_params["photo_id"])
+        found = await searches.run(request, api.facts, request.path_params["photo_id"])
         return _not_there() if found is None else _json(found)
 
     async def picture(request: Request, *, large: bool) -> Response:
-        made = await pictures.run(request, album.picture, request.path_params["photo_id"], large=large)
+        made = await pictures.run(request, api.picture, request.path_params["photo_id"], large=large)
         return _not_there() if made is None else Response(made, media_type="image/jpeg")
 
     async def small(request: Request) -> Response:

@@ -12,10 +12,10 @@ from threading import Thread, Timer
 import uvicorn
 
 from imgsearch_cli import exits
-from imgsearch_cli.serve.album import Album
+from imgsearch_cli.output import write_line
 from imgsearch_cli.serve.app import make_app
+from imgsearch_cli.serve.search_api import SearchApi
 from imgsearch_cli.streams import say
-from imgsearch_cli.writing import write_line
 from index_store.errors import ImgsearchError, UsageError, os_reason
 from index_store.machine import usable_workers
 from index_store.photos.thumbnails import Thumbnails
@@ -52,7 +52,7 @@ def serve_page(
     thumbnails = Thumbnails(workers)
     port = listening.getsockname()[1]
     token = secrets.token_urlsafe(24) if host else None
-    app = make_app(Album(live, thumbnails), workers, port, host or _LOOPBACK, token)
+    app = make_app(SearchApi(live, thumbnails), workers, port, host or _LOOPBACK, token)
     link = _link(host or _LOOPBACK, port, token)
     write_line(link)
     say("imgsearch: Ctrl-C ends it")

@@ -20,9 +20,9 @@ from index_store.indexing.embed import Embedded, embed_photos
 from index_store.indexing.write import index_models
 from index_store.machine import share_cores
 from index_store.photos import file_system
-from index_store.photos.decode import Decoders
+from index_store.photos.decoder_workers import Decoders
 from index_store.records import EncodingJob
-from index_store.store.images import ImageStore, open_store
+from index_store.store.image_store import ImageStore, open_store
 
 if TYPE_CHECKING:
     from index_store.indexing.write import IndexModels

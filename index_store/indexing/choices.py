@@ -11,7 +11,7 @@ from index_store.photos import file_system
 from index_store.photos.places import Place, chosen_places
 from index_store.records import IndexedRoot, Skipped
 from index_store.store.encoder_collections import encoder_in_use
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 
 _FOREIGN = (
     "was indexed by another user or on another machine, so a refresh does not read it; to refresh it here, name it: "

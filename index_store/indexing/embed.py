@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from index_store.errors import PhotoUnreadableError
 from index_store.indexing.write import CHANGED_MEANWHILE, Decoded, IndexModels, RowWriter
-from index_store.photos.decode import Decoders
+from index_store.photos.decoder_workers import Decoders
 from index_store.records import EncodingJob, OpenedPhoto, Skipped
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 
 Progress = Callable[..., None]
 """Called with the number of photos done and the number in all; on Ray also with a `note`."""

@@ -11,7 +11,7 @@ from index_store.paths import lies_below
 from index_store.photos import file_system
 from index_store.photos.hashing import hash_file
 from index_store.records import PhotoFile, StoredPhoto
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 
 
 def decide_paths(store: ImageStore, paths: Sequence[str], *, withhold: bool, reason: str) -> int:

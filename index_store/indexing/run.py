@@ -16,11 +16,11 @@ from index_store.indexing.embed import Embedded, Progress, embed_photos
 from index_store.indexing.plan import IndexPlan, plan_changes
 from index_store.indexing.write import IndexModels
 from index_store.machine import paused_collector, usable_workers
-from index_store.photos.decode import Decoders
+from index_store.photos.decoder_workers import Decoders
 from index_store.photos.places import Place
 from index_store.photos.survey import Survey, survey
 from index_store.records import EncodingJob, IndexedRoot, IndexReport, PhotoFile, StoredPhoto, Verdict
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 
 if TYPE_CHECKING:
     from index_store.encoders.protocols import Embeddings

@@ -9,7 +9,7 @@ from dataclasses import replace
 from index_store.errors import UsageError
 from index_store.paths import lies_below
 from index_store.records import StoredPhoto
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 
 
 def all_paths(photos: Iterable[StoredPhoto]) -> list[str]:

@@ -18,7 +18,7 @@ from index_store.compliance.towers import Judge, Seen, ShippedTower, Towers, shi
 from index_store.encoders.registry import EncoderCard, load_photo_encoder
 from index_store.machine import usable_cores
 from index_store.records import EncodingJob, OpenedPhoto, PhotoFile, StoredPhoto, Verdict
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 
 if TYPE_CHECKING:
     from index_store.compliance.choose_photo_rule import PhotoRules

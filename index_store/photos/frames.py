@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from index_store.photos.containers import boxes
+from index_store.photos.file_formats import boxes
 from index_store.records import MOST_FRAMES
 
 MOST_FRAME_PIXELS = 1_500_000_000

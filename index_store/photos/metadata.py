@@ -13,7 +13,7 @@ from typing import TypeVar
 from PIL import Image
 
 from index_store.photos.colour import Colours
-from index_store.photos.containers import boxes, jpeg_segments, png_chunks, riff_chunks, tiff_directories
+from index_store.photos.file_formats import boxes, jpeg_segments, png_chunks, riff_chunks, tiff_directories
 
 _MAKE, _MODEL, _ORIENTATION, _EXIF_DIRECTORY, _TAKEN = 271, 272, 274, 34665, 36867
 _MOST_CAMERA_LETTERS = 80

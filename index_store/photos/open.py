@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 from index_store.errors import PhotoError
 from index_store.photos.colour import smooth_mode, to_srgb
-from index_store.photos.containers import HEAD_BYTES, family_of, is_cut_short, jxl_size, raw_signs
+from index_store.photos.file_formats import HEAD_BYTES, family_of, is_cut_short, jxl_size, raw_signs
 from index_store.photos.frames import count_of, further, has_unseen_track, is_absent, is_preview
 from index_store.photos.metadata import (
     Metadata,

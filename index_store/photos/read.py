@@ -6,7 +6,7 @@ import os
 import stat
 
 from index_store.errors import PhotoError, PhotoUnreadableError, os_reason
-from index_store.photos.containers import HEAD_BYTES, family_of
+from index_store.photos.file_formats import HEAD_BYTES, family_of
 from index_store.photos.find import RAW_SUFFIXES
 from index_store.photos.hashing import MAX_FILE_BYTES, new_digest, too_large
 from index_store.records import PhotoFile

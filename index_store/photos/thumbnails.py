@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from index_store.errors import PhotoError
-from index_store.photos.decode import Decoder
+from index_store.photos.decoder_workers import Decoder
 from index_store.records import PhotoInput
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ from index_store.encoders.registry import shipped_before
 from index_store.errors import PolicyError, UsageError
 from index_store.machine import usable_cores
 from index_store.once import once
-from index_store.queries.checking import MAX_K, checked, refuse_empty_folders
-from index_store.queries.matching import absent_roots, allow_own_addresses, match_of
+from index_store.queries.match_rows import absent_roots, allow_own_addresses, match_of
 from index_store.queries.opened_store import OpenedStore
 from index_store.queries.query_texts import QueryTexts
+from index_store.queries.question_checks import MAX_K, checked, refuse_empty_folders
 from index_store.question import Filters, Question
 from index_store.records import BY_REFERENCE, Answer, Candidate, Match
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from index_store.queries.given_photos import GivenPhotos
     from index_store.records import Embedding, StoredPhoto
     from index_store.reranker.cosine import Scorer
-    from index_store.store.images import ImageStore
+    from index_store.store.image_store import ImageStore
 
 _LOG = logging.getLogger(__name__)
 

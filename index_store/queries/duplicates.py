@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_store.machine import usable_workers
-from index_store.photos.decode import decode_ahead
+from index_store.photos.decoder_workers import decode_ahead
 from index_store.queries.likeness import SIDE, likeness
-from index_store.queries.matching import may_be_there
+from index_store.queries.match_rows import may_be_there
 from index_store.records import EncodingJob, OpenedPhoto, PhotoInput
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from index_store.encoders.protocols import Pixels
     from index_store.records import Embedding, StoredPhoto
-    from index_store.store.images import ImageStore
+    from index_store.store.image_store import ImageStore
 
     Rows = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from index_store.compliance.decisions import HandDecisions
     from index_store.compliance.policy import Policy
     from index_store.encoders.protocols import PhotoEncoder
-    from index_store.photos.decode import Decoder
+    from index_store.photos.decoder_workers import Decoder
     from index_store.records import Embedding, OpenedPhoto, PhotoInput
 
 
@@ -70,7 +70,7 @@ class GivenPhotos:
 
     @once
     def _decoder(self) -> Decoder:
-        from index_store.photos.decode import Decoder
+        from index_store.photos.decoder_workers import Decoder
 
         return Decoder()
 

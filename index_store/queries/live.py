@@ -99,7 +99,7 @@ class LiveSearcher:
         return Searcher(store, encoder=encoder, policy_file=policy_file, language=self._language)
 
     def _store_state(self) -> object:
-        from index_store.store.database import state_of  # late: `--help` of a command loads nothing of the store
+        from index_store.store.sqlite_file import state_of  # late: `--help` of a command loads nothing of the store
 
         return None if is_url(self._place) else state_of(self._place)
 

@@ -10,7 +10,7 @@ from index_store.once import once
 from index_store.paths import named_store
 
 if TYPE_CHECKING:
-    from index_store.store.images import ImageStore
+    from index_store.store.image_store import ImageStore
 
 
 class OpenedStore:
@@ -30,7 +30,7 @@ class OpenedStore:
     @once
     def store(self) -> ImageStore:
         """The opened store."""
-        from index_store.store.images import open_store
+        from index_store.store.image_store import open_store
 
         card = self.named_card
         return open_store(self.place, self.named_encoder and card.name, preferred=card.name, read_only=True)

@@ -8,7 +8,7 @@ from index_store.encoders.languages.reader import OtherLanguages
 from index_store.encoders.registry import encoder_card
 from index_store.queries.ask import scorer_of
 from index_store.records import StoreStatus
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 
 _WITHHELD_ROOT = "a withheld photo"
 """Stands for a root that is a withheld photo's own file."""

@@ -15,9 +15,9 @@ from index_store.paths import is_address, is_there, lies_below
 from index_store.photos.file_system import allow_own
 from index_store.photos.hashing import hash_file
 from index_store.records import PhotoFile, StoredPhoto
-from index_store.store.database import DAMAGED_ADVICE, compact, integrity_problems
-from index_store.store.images import HNSW, ImageStore
+from index_store.store.image_store import HNSW, ImageStore
 from index_store.store.recall import POOL, SAMPLE, TrueNeighbours, sample_queries
+from index_store.store.sqlite_file import DAMAGED_ADVICE, compact, integrity_problems
 from index_store.store.vector_loss import lost_vectors
 from index_store.store.vector_repair import repair_vectors, shrink_vectors
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from index_store.errors import StoreError, os_reason
 from index_store.paths import is_there, is_url, shown_place
-from index_store.store.database import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
 from index_store.store.reading_client import ReadingClient, open_for_reading
 from index_store.store.reading_copy import can_be_written, reading_copy
+from index_store.store.sqlite_file import DAMAGED_ADVICE, DATABASE_FILE, refuse_damaged
 from index_store.store.vector_loss import refuse_lost_vectors
 
 if TYPE_CHECKING:

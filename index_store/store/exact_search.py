@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from index_store.machine import usable_cores
 from index_store.records import Candidate
-from index_store.store.database import reading
 from index_store.store.row_names import Names, known_names, note_names
+from index_store.store.sqlite_file import reading
 from index_store.store.vector_files import FILES, LABELS_FILE, ROWS_FILE, check_folder, row_kind
 from index_store.store.vector_loss import folder_of, marks_of
 

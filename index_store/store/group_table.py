@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from index_store.store.answers import rows_in, whole_number
+from index_store.store.chroma_answers import rows_in, whole_number
 from index_store.store.client import batch_size, batches, find_collection, translated
 from index_store.store.groups import Group, group_row, stored_group
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from index_store.records import Candidate
-from index_store.store.answers import AnsweredRow, candidates_in
+from index_store.store.chroma_answers import AnsweredRow, candidates_in
 from index_store.store.client import batches, translated
-from index_store.store.database import state_of
 from index_store.store.exact_search import ExactSearch, Listed
 from index_store.store.groups import Condition, Passing
+from index_store.store.sqlite_file import state_of
 
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection

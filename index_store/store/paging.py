@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from index_store.store.answers import AnsweredRow, rows_in
+from index_store.store.chroma_answers import AnsweredRow, rows_in
 from index_store.store.client import translated
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.store.database import DATABASE_FILE, reading
+from index_store.store.sqlite_file import DATABASE_FILE, reading
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI

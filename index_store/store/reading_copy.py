@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 
 from index_store.errors import StoreError, os_reason
 from index_store.scratch import scratch_folder
-from index_store.store.database import DATABASE_FILE, reading
+from index_store.store.sqlite_file import DATABASE_FILE, reading
 
 _PREFIX = "imgsearch-reading-"
 _SPARE_BYTES = 4_000_000

@@ -11,11 +11,11 @@ import numpy as np
 
 from index_store.compliance.decisions import Decision
 from index_store.records import IndexedRoot
-from index_store.store.answers import whole_number
+from index_store.store.chroma_answers import whole_number
 from index_store.store.client import batch_size, batches, find_collection, translated
 from index_store.store.naming import kept
 from index_store.store.paging import pages_of
-from index_store.store.rows import decision_row, indexed_root, root_row, stored_decision
+from index_store.store.row_format import decision_row, indexed_root, root_row, stored_decision
 from index_store.store.seals import is_sealed, seal
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
-from index_store.store.answers import AnsweredRow
-from index_store.store.database import reading
+from index_store.store.chroma_answers import AnsweredRow
 from index_store.store.groups import DAY, GROUP, Passing
+from index_store.store.sqlite_file import reading
 
 _LOG = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from index_store.errors import StoreError
 from index_store.paths import cache_folder
-from index_store.store.database import DAMAGED_ADVICE, reading
 from index_store.store.row_names import WORTH_NOTING, note_names
+from index_store.store.sqlite_file import DAMAGED_ADVICE, reading
 from index_store.store.vector_files import FILES, LABELS_FILE, check_folder
 
 _TRIES = 20

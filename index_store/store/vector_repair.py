@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_store.store.client import batch_size, batches, open_folder, translated
-from index_store.store.database import reading
+from index_store.store.sqlite_file import reading
 from index_store.store.vector_files import VectorFolder, check_folder, read_vectors
 from index_store.store.vector_loss import Segment, logged_ids, lost_vectors, segments_of
 

@@ -33,7 +33,7 @@ READING = (
     "index_store.queries.given_photos",
     "index_store.reranker.reranking",
     "index_store.store.check",
-    "index_store.store.images",
+    "index_store.store.image_store",
     "chromadb_rust_bindings",
 )
 WRITING = (*READING, "index_store.store.chroma_import", "index_store.indexing.run")

@@ -105,7 +105,7 @@ def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
 def rows(store: str | Path) -> dict[str, tuple[bool, list[float]]]:
     """Return for each photo's name its verdict and its embedding."""
     script = (
-        "import json, sys; from index_store.store.images import open_store; s = open_store(sys.argv[1])\n"
+        "import json, sys; from index_store.store.image_store import open_store; s = open_store(sys.argv[1])\n"
         "photos = list(s.photos()); v = s.embeddings([p.content_hash for p in photos])\n"
         "name = lambda p: p.image_id.split('/')[-1]\n"
         "print(json.dumps({name(p): (p.verdict.withheld, v[p.content_hash].tolist()) for p in photos}))"

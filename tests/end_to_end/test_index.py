@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from index_store.encoders.registry import DEFAULT_ENCODER, encoder_card
-from index_store.store.images import ImageStore, create_store
+from index_store.store.image_store import ImageStore, create_store
 from index_store.store.manifest import Manifest
 
 

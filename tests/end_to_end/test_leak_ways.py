@@ -30,7 +30,7 @@ from imgsearch_cli.serve.photo_ids import PhotoIds
 from index_store import Library
 from index_store.compliance.policy import SHIPPED_POLICY, load_policy
 from index_store.photos.thumbnails import Thumbnails
-from index_store.store.images import open_store
+from index_store.store.image_store import open_store
 from tests.end_to_end.conftest import NOTICE
 from tests.end_to_end.drawings import KITTY, SIXELS, pictures
 from tests.end_to_end.serving import until
@@ -231,15 +231,15 @@ def test_the_web_page_and_its_api_have_nothing_of_it(place, looks, monkeypatch, 
     pytest.importorskip("starlette")
     from starlette.testclient import TestClient
 
-    from imgsearch_cli.serve.album import Album
     from imgsearch_cli.serve.app import make_app
+    from imgsearch_cli.serve.search_api import SearchApi
     from index_store.queries.live import LiveSearcher
 
     monkeypatch.chdir(place.folder)
     thumbnails = Thumbnails()
     live = LiveSearcher(str(place.folder / "store"), None, place.policies[policy])
     hidden = place.hidden[policy]
-    with TestClient(make_app(Album(live, thumbnails), 1, 8765), base_url="http://127.0.0.1:8765") as client:
+    with TestClient(make_app(SearchApi(live, thumbnails), 1, 8765), base_url="http://127.0.0.1:8765") as client:
         everything = {"min_score": "0", "k": "100"}
         answer = client.get("/api/search", params=everything | {"q": "a cat"})
         ids = [row["id"] for row in answer.json()["matches"] if not row["withheld"]]

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from index_store.records import StoredPhoto
-from index_store.store.images import open_store
+from index_store.store.image_store import open_store
 from tests.end_to_end.gate import Gate
 from tests.index_store.store.test_server import Server
 
@@ -62,7 +62,7 @@ WITHOUT_UPSERT = DRIVER.format(
     change="""
 from dataclasses import replace
 from uuid import uuid4
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 upsert = ImageStore.upsert
 def add(self, photos, embeddings):
     upsert(self, [replace(photo, content_hash=uuid4().hex) for photo in photos], embeddings)

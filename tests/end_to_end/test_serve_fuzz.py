@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("starlette")
 from starlette.testclient import TestClient
 
-from imgsearch_cli.serve.album import Album
 from imgsearch_cli.serve.app import make_app
+from imgsearch_cli.serve.search_api import SearchApi
 from index_store.photos.thumbnails import Thumbnails
 from index_store.queries.live import LiveSearcher
 
@@ -24,7 +24,7 @@ HUGE = "a" * 30_000
 @pytest.fixture(scope="module")
 def client(demo):
     thumbnails = Thumbnails()
-    app = make_app(Album(LiveSearcher(str(demo / "store")), thumbnails), 2, 8765)
+    app = make_app(SearchApi(LiveSearcher(str(demo / "store")), thumbnails), 2, 8765)
     with TestClient(app, base_url=HOME) as made:
         yield made
     thumbnails.close()
@@ -200,7 +200,7 @@ def test_more_than_may_wait_are_refused_and_the_next_is_answered(demo, monkeypat
     monkeypatch.setattr(application, "_MOST_WAITING", 1)
     works, go_on = threading.Event(), threading.Event()
 
-    class Slow(Album):
+    class Slow(SearchApi):
         def search(self, asked):
             works.set()
             assert go_on.wait(60)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from index_store.store.images import open_store
+from index_store.store.image_store import open_store
 from index_store.store.lock import writing
 from tests.end_to_end.serving import SECONDS, until
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from index_store.photos.containers import boxes, family_of, jpeg_segments, png_chunks, riff_chunks, tiff_directories
+from index_store.photos.file_formats import boxes, family_of, jpeg_segments, png_chunks, riff_chunks, tiff_directories
 
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 

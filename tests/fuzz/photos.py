@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 
 from index_store.errors import DecoderError, PhotoError
-from index_store.photos import decode as decoding
+from index_store.photos import decoder_workers as decoding
 from index_store.records import OpenedPhoto, PhotoInput
 from tests.fuzz.fuzzing import FaultFound, Target
 from tests.fuzz.mutating import metadata_replaced, photo_changed

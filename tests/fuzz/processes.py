@@ -22,7 +22,7 @@ _EARLY = (
     *(
         "index_store.library",
         "index_store.queries.ask",
-        "index_store.store.images",
+        "index_store.store.image_store",
         "index_store.queries.batch",
         "index_store.store.server",
     ),

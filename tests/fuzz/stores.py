@@ -130,7 +130,7 @@ def _add_rows(store: Path, count: int) -> None:
     """Add made-up photos in places where nothing lies, until Chroma has written its files of vectors."""
     from index_store.encoders.registry import encoder_card
     from index_store.records import PhotoFile, StoredPhoto, Verdict
-    from index_store.store.images import open_store
+    from index_store.store.image_store import open_store
 
     opened = open_store(str(store))
     chance = np.random.default_rng(1)

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from index_store.photos.containers import png_chunks
+from index_store.photos.file_formats import png_chunks
 from tests.fuzz.fuzzing import FaultFound, Target, check_kept, run
 from tests.fuzz.mutating import bytes_changed, joined, json_changed, mended, metadata_replaced, pieces_of
 
@@ -20,7 +20,7 @@ CORPUS = ROOT / "tests" / "corpus"
 _PHOTO_FAULT = (
     "import index_store.photos.open as photos; "
     "photos._reason = lambda error, *about: type(error).__name__ + repr(error); "
-    "from index_store.photos.decode import work; work()"
+    "from index_store.photos.decoder_workers import work; work()"
 )
 TAKEN_BACK = {
     "texts": (
@@ -29,7 +29,7 @@ TAKEN_BACK = {
     ),
     "photos": (
         "errors of libraries are shown as they are",
-        f"import index_store.photos.decode as decoding; decoding.WORKER = (*decoding.WORKER[:3], {_PHOTO_FAULT!r})",
+        f"import index_store.photos.decoder_workers as d; d.WORKER = (*d.WORKER[:3], {_PHOTO_FAULT!r})",
     ),
     "stores": (
         "what Chroma raises over damaged files is passed on",

@@ -18,7 +18,7 @@ from index_store.photos.places import Place
 from index_store.queries.ask import Searcher
 from index_store.records import BY_HAND, IndexedRoot
 from index_store.store.encoder_collections import encoders_in
-from index_store.store.images import create_store, open_store
+from index_store.store.image_store import create_store, open_store
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
 from tests.demo_photos import main as copy_demo_photos

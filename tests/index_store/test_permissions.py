@@ -13,13 +13,13 @@ import pytest
 from index_store.errors import StoreError, UsageError
 from index_store.photos.places import Place
 from index_store.photos.survey import survey
-from index_store.queries.matching import match_of
+from index_store.queries.match_rows import match_of
 from index_store.question import Filters
 from index_store.records import Candidate, IndexedRoot, PhotoFile, StoredPhoto, Verdict
 from index_store.store import check, server
 from index_store.store.check import check_store
 from index_store.store.client import store_exists
-from index_store.store.images import create_store, open_store
+from index_store.store.image_store import create_store, open_store
 from index_store.store.manifest import Manifest
 
 pytestmark = pytest.mark.skipif(

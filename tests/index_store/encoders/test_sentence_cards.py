@@ -31,7 +31,7 @@ from index_store.reranker.cosine import CosineScorer
 from index_store.reranker.predictors import Curve
 from index_store.reranker.reranking import Reranker, write_reranker
 from index_store.store.encoder_collections import encoders_in
-from index_store.store.images import open_store
+from index_store.store.image_store import open_store
 from tests.index_store.tiny_clip import hub, make_clip, plain_clip, put_into_cache, sentence_clip, siglip
 
 __all__ = ["hub", "plain_clip", "sentence_clip", "siglip"]

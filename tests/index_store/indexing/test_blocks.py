@@ -17,7 +17,7 @@ from index_store.indexing.blocks import BlockEmbedder, RunSpec, blocks_of
 from index_store.photos import file_system
 from index_store.photos.find import find_photos
 from index_store.records import EncodingJob
-from index_store.store.images import create_store, open_store
+from index_store.store.image_store import create_store, open_store
 from index_store.store.manifest import Manifest
 
 

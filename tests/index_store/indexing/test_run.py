@@ -11,7 +11,7 @@ from index_store.indexing.run import IndexOptions, index_photos
 from index_store.indexing.write import WRITE_SIZE, IndexModels, batch_size
 from index_store.photos.places import Place, chosen_places
 from index_store.records import IndexReport, PassedOver
-from index_store.store.images import create_store
+from index_store.store.image_store import create_store
 
 
 @pytest.fixture

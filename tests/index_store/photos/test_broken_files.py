@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from index_store.errors import PhotoError
-from index_store.photos.containers import boxes, jpeg_segments, png_chunks, riff_chunks
+from index_store.photos.file_formats import boxes, jpeg_segments, png_chunks, riff_chunks
 from index_store.photos.open import open_photo
 from index_store.records import PhotoInput
 from tests.pictures import difference, exif_of, lying, quadrants, saved

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from index_store.errors import PhotoError
-from index_store.photos.containers import HEAD_BYTES, family_of, raw_signs
+from index_store.photos.file_formats import HEAD_BYTES, family_of, raw_signs
 from index_store.photos.open import open_photo
 from index_store.records import PhotoInput
 from tests.pictures import SIZE, difference, dng, exif_of, middles, quadrants, saved
@@ -178,7 +178,7 @@ def test_a_jpeg_xl_without_the_extra_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("container", [False, True])
 def test_the_size_of_a_jpeg_xl_is_read_before_it_is_decoded(size, container):
     pytest.importorskip("pillow_jxl", reason="the extra jxl is not installed")
-    from index_store.photos.containers import jxl_size
+    from index_store.photos.file_formats import jxl_size
 
     content = saved(Image.new("RGB", size), "JXL", use_container=container, exif=exif_of(1) if container else b"")
     assert jxl_size(content) == (*size, False)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from index_store.errors import DecoderError
-from index_store.photos.decode import decode_ahead
+from index_store.photos.decoder_workers import decode_ahead
 from index_store.records import EncodingJob, PhotoFile, PhotoInput
 
 

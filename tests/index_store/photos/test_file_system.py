@@ -17,11 +17,11 @@ from index_store.errors import MissingExtraError, UsageError
 from index_store.indexing.run import IndexOptions, index_photos
 from index_store.indexing.write import IndexModels
 from index_store.photos import file_system
-from index_store.photos.decode import Decoders
+from index_store.photos.decoder_workers import Decoders
 from index_store.photos.find import find_photos
 from index_store.photos.places import Place, chosen_places
 from index_store.photos.thumbnails import Thumbnails
-from index_store.queries.matching import allow_own_addresses
+from index_store.queries.match_rows import allow_own_addresses
 from index_store.records import FindOptions
 from index_store.store.check import check_store
 

@@ -18,7 +18,7 @@ from index_store.queries.ask import Searcher
 from index_store.queries.text_cache import TextCache
 from index_store.question import Filters, Question
 from index_store.records import Answer
-from index_store.store.images import create_store
+from index_store.store.image_store import create_store
 from index_store.store.manifest import Manifest
 from tests.index_store.store.test_groups import taken_photo
 

@@ -18,7 +18,7 @@ from index_store.queries.ask import Searcher, search
 from index_store.queries.batch import BatchError, answer_lines
 from index_store.queries.text_cache import CACHE_FILE, TextCache
 from index_store.question import Question
-from index_store.store.images import create_store
+from index_store.store.image_store import create_store
 from index_store.store.manifest import Manifest
 
 RUSSIAN = "собака на пляже"

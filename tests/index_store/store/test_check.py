@@ -9,7 +9,7 @@ from index_store.indexing.run import index_photos
 from index_store.indexing.write import IndexModels
 from index_store.photos.places import Place
 from index_store.store.check import check_files, check_store, repair_files, repair_store
-from index_store.store.images import ImageStore
+from index_store.store.image_store import ImageStore
 from tests.index_store.store.damages import DAMAGES
 from tests.index_store.store.vector_store import vector_folder
 

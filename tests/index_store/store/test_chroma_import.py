@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 OPEN = (
-    "import sys; from index_store.store.images import create_store, open_store\n"
+    "import sys; from index_store.store.image_store import create_store, open_store\n"
     "from index_store.store.manifest import Manifest\n"
     "create_store(sys.argv[1], Manifest('e', 4)); print(open_store(sys.argv[1]).count())\n"
 )

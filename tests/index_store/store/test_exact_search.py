@@ -18,7 +18,7 @@ from index_store.store import exact_search
 from index_store.store.client import open_folder
 from index_store.store.exact_search import ExactSearch
 from index_store.store.groups import DAY, GROUP, Passing
-from index_store.store.images import create_store, open_store
+from index_store.store.image_store import create_store, open_store
 from index_store.store.manifest import Manifest
 from index_store.store.row_names import WORTH_NOTING
 from index_store.store.row_table import RowTable

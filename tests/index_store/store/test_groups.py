@@ -11,7 +11,7 @@ from index_store.errors import StoreError
 from index_store.question import Filters
 from index_store.records import PhotoFile, StoredPhoto, Verdict
 from index_store.store.groups import DAY, GROUP, Group, group_of, passing, stored_group
-from index_store.store.images import ImageStore, create_store, open_store
+from index_store.store.image_store import ImageStore, create_store, open_store
 from index_store.store.manifest import Manifest
 from index_store.store.naming import Naming
 from tests.conftest import content_of

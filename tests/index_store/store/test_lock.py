@@ -21,7 +21,8 @@ def mode(path: Path) -> int:
 
 def test_a_new_store_is_its_owners_alone(tmp_path):
     script = (
-        "import sys; from index_store.store.lock import writing; from index_store.store.images import create_store\n"
+        "import sys; from index_store.store.lock import writing\n"
+        "from index_store.store.image_store import create_store\n"
         "from index_store.store.manifest import Manifest\n"
         "with writing(sys.argv[1], make=True): create_store(sys.argv[1], Manifest('e', 4))\n"
     )
@@ -119,7 +120,7 @@ import os, sys
 import index_store.store.chroma_import  # before the processes part: what they do at once is what counts
 from index_store.store.lock import writing
 from index_store.store.manifest import Manifest
-from index_store.store.images import create_store
+from index_store.store.image_store import create_store
 begin, started = os.pipe()
 writers = []
 for _ in range(8):
@@ -153,7 +154,7 @@ def test_a_name_that_chroma_cannot_take_is_refused_before_a_folder_is_made(tmp_p
 
 @pytest.mark.parametrize("name", ["file:photos", "a?mode=ro", "a%20b", ":memory:", " a ", "é"])
 def test_a_name_that_means_something_to_sqlite_is_just_a_name(tmp_path, monkeypatch, name):
-    from index_store.store.images import create_store, open_store
+    from index_store.store.image_store import create_store, open_store
     from index_store.store.manifest import Manifest
 
     monkeypatch.chdir(tmp_path)

@@ -20,7 +20,7 @@ import pytest
 from index_store.errors import StoreError
 from index_store.store import reading_client
 from index_store.store.client import connect, find_collection, open_folder
-from index_store.store.images import create_store, open_store
+from index_store.store.image_store import create_store, open_store
 from index_store.store.manifest import Manifest
 from index_store.store.reading_client import KNOWN_VERSIONS, ReadingClient
 
@@ -169,7 +169,7 @@ def test_a_store_is_read_without_importing_chromadb(tmp_path):
     make_store(tmp_path / "store")
     code = f"""
         import sys
-        from index_store.store.images import open_store
+        from index_store.store.image_store import open_store
         store = open_store({str(tmp_path / "store")!r}, read_only=True)
         assert (store.count(), store.roots(), store.decisions(), store.folders()) == (0, [], [], set())
         assert "chromadb" not in sys.modules and "pydantic" not in sys.modules
@@ -254,7 +254,7 @@ HOSTILE = """
 import os, sys
 os.chdir(sys.argv[2])
 from index_store.errors import StoreError
-from index_store.store.images import open_store
+from index_store.store.image_store import open_store
 from index_store.store.client import translated
 store = open_store(sys.argv[1], read_only=True)
 bindings = store._client.bindings

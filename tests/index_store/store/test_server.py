@@ -18,7 +18,7 @@ from index_store.errors import StoreError
 from index_store.indexing.run import IndexOptions, index_photos
 from index_store.indexing.write import WRITE_SIZE, IndexModels
 from index_store.photos.places import Place
-from index_store.store.images import create_store, open_store
+from index_store.store.image_store import create_store, open_store
 from index_store.store.manifest import Manifest
 from tests.conftest import ColourEncoder, judge_white_as_withheld
 

@@ -31,7 +31,7 @@ _MOST_VALUES = 16
 _GONE = "is not there any more; search again"
 
 
-class Album:
+class SearchApi:
     """One store as the page sees it."""
 
     def __init__(self, live: LiveSearcher, thumbnails: Thumbnails) -> None:

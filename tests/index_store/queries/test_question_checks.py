@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from index_store.queries.checking import checked
+from index_store.queries.question_checks import checked
 from index_store.question import Question
 
 IN_THE_PICTURE = "words that are written in a picture are not read; describe what else is to be seen"

@@ -14,10 +14,10 @@ from index_store.compliance.decisions import Decision
 from index_store.errors import StoreError
 from index_store.records import BY_HAND, IndexedRoot, PhotoFile, StoredPhoto, Verdict
 from index_store.store.encoder_collections import encoders_in
-from index_store.store.images import HNSW, create_store, open_store
+from index_store.store.image_store import HNSW, create_store, open_store
 from index_store.store.manifest import SCHEMA, Manifest
 from index_store.store.naming import Naming
-from index_store.store.rows import photo_row
+from index_store.store.row_format import photo_row
 from tests.conftest import content_of
 
 CLEAN = Verdict(False, 0.25, "", "rule-1", "policy-1")
@@ -283,7 +283,7 @@ def test_a_large_store_is_searched_more_widely(store, monkeypatch):
     store.upsert([photo(f"/{number}.jpg") for number in range(20)], unit(*[[1, number, 0, 0] for number in range(20)]))
     store.tune()
     assert width() == HNSW["ef_search"]
-    monkeypatch.setattr("index_store.store.images._TUNED_FOR", 2)
+    monkeypatch.setattr("index_store.store.image_store._TUNED_FOR", 2)
     store.tune()
     assert width() == round(HNSW["ef_search"] * 10**0.4)
     assert len(open_store(store.place).nearest(unit([1, 0, 0, 0])[0], 5)) == 5

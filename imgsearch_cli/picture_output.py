@@ -135,7 +135,7 @@ def _draw(answer: Answer) -> None:
         from textual_image.renderable import HalfcellImage, Image, UnicodeImage
     except ImportError as error:
         raise MissingExtraError("thumbnails need textual-image: pip install 'imgsearch-cli[preview]'") from error
-    from imgsearch_cli.writing import stdout_console
+    from imgsearch_cli.output import stdout_console
     from index_store.photos.thumbnails import Thumbnails, strip
 
     console = stdout_console()

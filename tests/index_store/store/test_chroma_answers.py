@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from index_store.errors import StoreError, UsageError
-from index_store.store import images as store_module
-from index_store.store.answers import candidates_in, rows_in, vectors_in, whole_number
+from index_store.store import image_store as store_module
+from index_store.store.chroma_answers import candidates_in, rows_in, vectors_in, whole_number
 from index_store.store.client import translated
-from index_store.store.images import ImageStore, open_store
+from index_store.store.image_store import ImageStore, open_store
 from index_store.store.manifest import Manifest
 
 PLACE = "http://user:secret@127.0.0.1:9"

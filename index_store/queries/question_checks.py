@@ -16,7 +16,7 @@ from index_store.question import Filters, Question
 from index_store.records import LANDSCAPE, PORTRAIT
 
 if TYPE_CHECKING:
-    from index_store.store.images import ImageStore
+    from index_store.store.image_store import ImageStore
 
 MAX_K = 10_000
 """The most matches, and the largest pool, that one query may ask for."""

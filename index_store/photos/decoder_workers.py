@@ -53,7 +53,7 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(8 << 20), "MALLOC_TRIM_THRESHOLD_"
 """What makes glibc keep the memory of a photo for the next one; to take it from the system again each time was a fifth
 of the time of decoding 0.2 megapixels. Other C libraries know no such names."""
 
-WORKER = (sys.executable, "-P", "-c", "from index_store.photos.decode import work; work()")
+WORKER = (sys.executable, "-P", "-c", "from index_store.photos.decoder_workers import work; work()")
 """The worker's command; without -P Python would look for modules among the photos, in the working directory, first."""
 
 _Outcome = tuple[EncodingJob, OpenedPhoto | PhotoError]

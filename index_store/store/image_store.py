@@ -20,7 +20,7 @@ from index_store.errors import StoreError
 from index_store.paths import is_url, shown_place
 from index_store.question import Filters
 from index_store.records import BY_HAND, Candidate, IndexedRoot, StoredPhoto
-from index_store.store.answers import AnsweredRow, rows_in, vectors_in, whole_number
+from index_store.store.chroma_answers import AnsweredRow, rows_in, vectors_in, whole_number
 from index_store.store.client import (
     batch_size,
     batches,
@@ -41,8 +41,7 @@ from index_store.store.naming import Naming
 from index_store.store.nearest import Nearest
 from index_store.store.paging import pages_of
 from index_store.store.roots_and_decisions import RootsAndDecisions
-from index_store.store.row_table import RowTable
-from index_store.store.rows import (
+from index_store.store.row_format import (
     COPIES,
     JUDGED_BY,
     WITHHELD_UP_TO,
@@ -51,6 +50,7 @@ from index_store.store.rows import (
     photo_row,
     stored_photo,
 )
+from index_store.store.row_table import RowTable
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from index_store.errors import PhotoError, UsageError
-from index_store.photos.decode import Decoder
+from index_store.photos.decoder_workers import Decoder
 from index_store.photos.file_system import absolute
 from index_store.photos.thumbnails import Thumbnails
 from index_store.scratch import scratch_folder

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from index_store.errors import UsageError
-from index_store.photos.opening import given_photo, given_pixels
+from index_store.photos.pictures import given_photo, given_pixels
 from index_store.records import PhotoInput
 
 SQUARE = PhotoInput(8)

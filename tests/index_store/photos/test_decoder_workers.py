@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from index_store.errors import PhotoError, PhotoUnreadableError
-from index_store.photos import decode as decoding
-from index_store.photos.decode import Decoder, decode_ahead
+from index_store.photos import decoder_workers as decoding
+from index_store.photos.decoder_workers import Decoder, decode_ahead
 from index_store.photos.open import open_photo
 from index_store.records import EncodingJob, OpenedPhoto, PhotoFile, PhotoInput
 from tests.pictures import exif_of, saved
@@ -25,7 +25,7 @@ FRAGILE = (
     "-c",
     """
 import os, time
-from index_store.photos import decode as decoding
+from index_store.photos import decoder_workers as decoding
 from index_store.photos import open as photos
 real = photos.open_photo
 def fragile(path, wanted):
@@ -83,7 +83,7 @@ def test_python_files_among_the_photos_are_never_run(tmp_path, paint, name, opti
     (tmp_path / name).write_text(f"open({str(tmp_path / 'was_run')!r}, 'w').close()\nraise SystemExit(3)\n")
     script = (
         "import os, sys\n"
-        "from index_store.photos.decode import Decoder\n"
+        "from index_store.photos.decoder_workers import Decoder\n"
         "from index_store.encoders.protocols import PhotoInput\n"
         f"os.chdir({str(tmp_path)!r}); sys.path.insert(0, '')\n"
         f"{'sys.path.insert(0, os.getcwd())' if options else ''}\n"
@@ -96,7 +96,7 @@ def test_python_files_among_the_photos_are_never_run(tmp_path, paint, name, opti
 
 def test_what_a_worker_says_cannot_act_on_a_terminal(paint):
     speaking = """
-from index_store.photos import decode as decoding
+from index_store.photos import decoder_workers as decoding
 from index_store.photos import open as photos
 from dataclasses import replace
 real = photos.open_photo
@@ -121,7 +121,7 @@ def test_a_worker_starts_where_the_working_directory_is_gone(tmp_path, paint):
     gone.mkdir()
     script = (
         "import os\n"
-        "from index_store.photos.decode import Decoder\n"
+        "from index_store.photos.decoder_workers import Decoder\n"
         "from index_store.encoders.protocols import PhotoInput\n"
         f"os.chdir({str(gone)!r}); os.rmdir({str(gone)!r})\n"
         f"decoder = Decoder(); print(decoder.decode({str(photo)!r}, PhotoInput(16)).width); decoder.close()\n"

@@ -10,7 +10,7 @@ import pytest
 from index_store.compliance.decisions import Decision
 from index_store.records import BY_HAND, FindOptions, IndexedRoot, PhotoFile, StoredPhoto, Verdict
 from index_store.store.naming import Naming
-from index_store.store.rows import (
+from index_store.store.row_format import (
     COPIES,
     JUDGED_BY,
     WITHHELD_UP_TO,

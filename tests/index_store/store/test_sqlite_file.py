@@ -9,7 +9,7 @@ import pytest
 
 from index_store.errors import StoreError
 from index_store.store.client import connect
-from index_store.store.database import compact, integrity_problems, reading, refuse_damaged, state_of
+from index_store.store.sqlite_file import compact, integrity_problems, reading, refuse_damaged, state_of
 from index_store.store.vector_loss import lost_vectors
 from tests.index_store.store.damages import journal_that_deletes
 

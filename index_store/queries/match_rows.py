@@ -10,7 +10,7 @@ from index_store.question import Filters
 from index_store.records import Candidate, Match, StoredPhoto
 
 if TYPE_CHECKING:
-    from index_store.store.images import ImageStore
+    from index_store.store.image_store import ImageStore
 
 
 def match_of(rank: int, score: float, candidate: Candidate, photo: StoredPhoto | None, filters: Filters) -> Match:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from imgsearch_cli.seeing import _open
+from imgsearch_cli.picture_output import _open
 from index_store.photos.hashing import hash_file
 from index_store.records import Answer, Match
 
