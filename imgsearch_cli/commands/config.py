@@ -25,8 +25,9 @@ def config(context: click.Context, output_format: str) -> None:
     """Show which settings hold, and where each comes from: the environment, the configuration file, a default.
 
     Options on the command line win over IMGSEARCH_* variables, these over the file, the file over defaults. A policy of
-    the machine, /etc/imgsearch/policy.toml, wins over all. The file is TOML: 'store', 'encoder' and 'policy' at its
-    top hold for all commands, and a table such as [query] holds the options of that command, by their long names.
+    the machine, /etc/imgsearch/policy.toml, wins over all. The file is TOML: 'store', 'encoder', 'policy' and
+    'language' at its top hold for all commands, and a table such as [query] holds the options of that command, by
+    their long names.
 
     \b
     imgsearch config
@@ -41,7 +42,7 @@ def config(context: click.Context, output_format: str) -> None:
         store = default_store()
     except StoreError:  # no home folder
         store = ""
-    defaults = {"store": store, "encoder": "the one that ships", "policy": "the one that ships"}
+    defaults = {"store": store, "encoder": "the one that ships", "policy": "the one that ships", "language": "auto"}
     mandatory = machine_policy()
     root = context.find_root()
     assert isinstance(root.command, click.Group)

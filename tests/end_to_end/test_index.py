@@ -277,7 +277,7 @@ def wait_for_rows(store: ImageStore, least: int, run: subprocess.Popen) -> int:
     "sent", [signal.SIGKILL, *(pytest.param(sent, marks=pytest.mark.slow) for sent in (signal.SIGTERM, signal.SIGINT))]
 )
 def test_an_interrupted_run_leaves_a_usable_index_that_the_next_completes(imgsearch, paint, tmp_path, sent):
-    total = 200
+    total = 400
     for number in range(total):
         paint(f"photos/{number:03}.png", size=(8 + number, 8))
     card = encoder_card(DEFAULT_ENCODER)

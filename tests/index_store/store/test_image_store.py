@@ -121,7 +121,7 @@ def test_a_store_survives_a_new_connection_with_more_than_a_thousand_rows(tmp_pa
 
     place = str(tmp_path / "store")
     script = (
-        "import numpy as np, sys; from tests.index_store.store.test_images import *\n"
+        "import numpy as np, sys; from tests.index_store.store.test_image_store import *\n"
         "rows = np.random.default_rng(0).normal(size=(2500, 8)).tolist()\n"
         "create_store(sys.argv[1], Manifest('e', 8)).upsert([photo(f'/{i}.jpg') for i in range(2500)], unit(*rows))\n"
     )

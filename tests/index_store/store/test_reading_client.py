@@ -243,7 +243,7 @@ def test_a_reader_sees_what_this_process_writes_after_it_was_opened(tmp_path, mo
         reader = open_store(place, read_only=True)
         assert isinstance(reader._client, ReadingClient)
         assert reader.nearest(np.asarray([1, 0, 0, 0], dtype=np.float32), 5) == []
-    from tests.index_store.store.test_images import photo, unit
+    from tests.index_store.store.test_image_store import photo, unit
 
     create_store(place, Manifest("tests", 4)).upsert([photo("/a/1.jpg")], unit([1, 0, 0, 0]))
     assert [candidate.key for candidate in reader.nearest(unit([1, 0, 0, 0])[0], 5)] == [photo("/a/1.jpg").content_hash]
