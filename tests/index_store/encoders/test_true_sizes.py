@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from index_store.encoders.registry import encoder_card, load_photo_encoder, load_text_encoder
 from index_store.photos.open import open_photo
@@ -33,6 +33,8 @@ WHOLE = PhotoInput(8192, for_people=True)
 """Every pixel of a photo, upright."""
 BATCH = 8
 LEAST = 0.9999
+LEAST_CLEAR = 0.9998
+"""Of photos with transparent parts, which are laid on white after they are resized: the whole would take memory."""
 
 MODELS: dict[str, Callable[[Path], Path]] = {
     "ViT-B/32": lambda folder: make_true_clip(folder, 32),
@@ -57,6 +59,14 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 def batches(things: list[Any]) -> list[list[Any]]:
     return [things[start : start + BATCH] for start in range(0, len(things), BATCH)]
+
+
+def is_transparent(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            return "A" in picture.mode
+    except UnidentifiedImageError:  # HEIC, which has none here
+        return False
 
 
 def of_the_library(folder: Path, pictures: list[Image.Image], texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +99,7 @@ def test_embeddings_are_those_of_the_library(model: Path, photos: list[Path], tm
             for path, picture in zip(photos, whole, strict=True)
         ]
     )
+    clear = np.array([is_transparent(path) for path in photos])
     expected_photos, expected_texts = of_the_library(model, whole, texts)
     layouts = [model] if COUNT > 100 else [model, as_linked_sentence_folder(model, tmp_path / "layout")]
     for folder in layouts:
@@ -104,6 +115,7 @@ def test_embeddings_are_those_of_the_library(model: Path, photos: list[Path], tm
             f" ({scaled.sum()}), texts {of_texts.min():.6f}; photos of others: median {np.median(others):.4f},"
             f" nearest {others[-1]:.6f}"
         )
-        assert of_photos.min() >= LEAST
+        assert of_photos[~clear].min() >= LEAST
+        assert of_photos.min() >= LEAST_CLEAR
         assert of_texts.min() >= LEAST
         assert np.median(others) < 0.999  # the measure can tell photos from each other
