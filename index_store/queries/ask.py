@@ -196,15 +196,18 @@ class Searcher:
         """Search for several questions together; return what is found for each by its id."""
         found: dict[int, list[Candidate]] = {}
         for filters in {each.question.filters for each in aimed}:
-            some = [each for each in aimed if each.question.filters == filters]
-            sizes = [each.pool_size for each in some]
-            if max(sizes) * len(some) > _MOST_TOGETHER:
+            same = [each for each in aimed if each.question.filters == filters]
+            largest = max(each.pool_size for each in same)
+            at_once = _MOST_TOGETHER // largest
+            if at_once < 2:
                 continue
             import numpy as np
 
-            vectors = np.stack([each.aim.vector for each in some if each.aim is not None])
-            pools = self.store.nearest_to_each(vectors, max(sizes), filters)
-            found |= {id(each): pool[:size] for each, pool, size in zip(some, pools, sizes, strict=True)}
+            for start in range(0, len(same), at_once):
+                some = same[start : start + at_once]
+                vectors = np.stack([each.aim.vector for each in some if each.aim is not None])
+                pools = self.store.nearest_to_each(vectors, largest, filters)
+                found |= {id(each): pool[: each.pool_size] for each, pool in zip(some, pools, strict=True)}
         searched = [each for each in aimed if id(each) in found]
         ranked = list(self._threads.map(lambda each: _ranked(each.aim, found[id(each)]), searched))
         best = {c.key for each, pool in zip(searched, ranked, strict=True) for _, c in pool[: 2 * each.question.k]}

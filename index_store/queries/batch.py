@@ -15,7 +15,7 @@ from index_store.queries.ask import Searcher
 from index_store.question import Question
 from index_store.records import Answer
 
-_AT_ONCE = 64
+_AT_ONCE = 192
 """Queries that are answered together, where so many lines have come."""
 
 MAX_LINE_BYTES = 1 << 17
