@@ -248,7 +248,10 @@ def test_a_library_searches_what_it_indexed_and_what_it_indexed_since(own, made)
     library = Library(Path(library.place))  # a path as well as a text
     first = library.search("a cup of coffee", k=1, min_score=0)
     assert [Path(match.image_id).name for match in first.matches] == ["coffee.png"]
-    assert first == Searcher(library.place).ask("a cup of coffee", k=1, min_score=0)
+    (again,) = Searcher(library.place).ask("a cup of coffee", k=1, min_score=0).matches
+    # files that were written a moment ago are searched by Chroma, which rounds a similarity in another way
+    near = {"score": pytest.approx(again.score, abs=1e-5), "similarity": pytest.approx(again.similarity, abs=1e-5)}
+    assert first.matches == (replace(again, **near),)
     shutil.copyfile(made / "photos" / "rocket.jpg", folder / "again.jpg")
     assert library.forget([str(folder / "coffee.png")]) == 1
     left = library.search("a cup of coffee", k=100, min_score=0).matches
