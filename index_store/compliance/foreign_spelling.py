@@ -64,7 +64,7 @@ class ForeignSpelling:
         return self._spelling.drawn_out(word) or self._spelling.meant(word)
 
     def _odd_age(self, joined: str) -> str | None:
-        """Return the reason where an age is told in odd spelling: "zehnjähr1ger", "de sieteee años"."""
+        """Return the reason where an age is written in odd spelling: "zehnjähr1ger", "de sieteee años"."""
         words = [self._as_age(chunk) for chunk in joined.split()]
         mended = " ".join(words)
         return None if mended == joined else find_latin_age(mended, self._things, self._policy.age_limit)

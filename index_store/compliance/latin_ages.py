@@ -192,7 +192,7 @@ def find_latin_age(read: str, things: Collection[str], limit: int) -> str | None
 
 
 def age_words() -> frozenset[str]:
-    """Return the words by which ages are told, for those who look for their misspellings."""
+    """Return the words that state ages, for those who look for their misspellings."""
     endings = ("", "e", "er", "es", "en", "em")
     compounds = {f"{number}jahrig{ending}" for number in _NUMBERS_TEXT[0].split() for ending in endings}
     pupils = {f"{place}klassler{ending}" for place in _PLACES_TEXT[0].split() for ending in ("", "in", "n", "innen")}

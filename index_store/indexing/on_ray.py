@@ -71,11 +71,11 @@ class _Run:
         self._running: dict[Any, tuple[_Actor, int]] = {}  # a reference of Ray -> who is at it, and for how many photos
 
     def embed(self, jobs: Sequence[EncodingJob]) -> Embedded:
-        room = self._room()
-        if not room:
+        free = self._free_actors()
+        if not free:
             wanted = "a GPU" if self._spec.device == "cuda" else f"a core and {ACTOR_BYTES / 1e6:.0f} MB"
             raise ClusterError(f"the Ray cluster has no node with {wanted} for an actor; what was written is kept")
-        blocks = deque(blocks_of(jobs, room))
+        blocks = deque(blocks_of(jobs, free))
         all_blocks, parts, photos, rounds = len(blocks), list[Embedded](), 0, 0
         while blocks or any(actor.given for actor in self._actors):
             self._start_actors(len(blocks))
@@ -95,16 +95,16 @@ class _Run:
                 )
         return all_of(parts)
 
-    def _room(self) -> int:
+    def _free_actors(self) -> int:
         """Return how many actors the cluster can hold now, while no other work runs; none while all nodes are away."""
-        room = sum(_holds(resources, self._spec) for resources in _nodes())
-        return min(room, self._most or room)
+        free = sum(_holds(resources, self._spec) for resources in _nodes())
+        return min(free, self._most or free)
 
     def _start_actors(self, blocks: int) -> None:
-        """Start as many actors as there are blocks and room for; machines may have joined."""
+        """Start as many actors as there are blocks, and as the cluster holds; machines may have joined."""
         if len(self._actors) >= (wanted := min(blocks, self._most or blocks)):
             return
-        wanted = min(wanted, self._room())
+        wanted = min(wanted, self._free_actors())
         while len(self._actors) < wanted:
             gpus = 1 if self._spec.device == "cuda" else 0
             embedder = ray.remote(BlockEmbedder).options(
@@ -128,7 +128,7 @@ class _Run:
                     self._running[actor.handle.embed.remote(block)] = actor, len(block)
 
     def _let_idle_go(self) -> None:
-        """End the actors that have nothing to do, which leaves room for one that a lost machine took along."""
+        """End the actors that have nothing to do, so that one which a lost machine took along can start again."""
         for actor in [actor for actor in self._actors if not actor.given]:
             self._actors.remove(actor)
             self._running = {ref: held for ref, held in self._running.items() if held[0] is not actor}
@@ -171,8 +171,8 @@ def _nodes() -> list[dict[str, float]]:
 
 def _holds(resources: dict[str, float], spec: RunSpec) -> int:
     """Return how many actors a machine with these resources can hold."""
-    room = min(resources.get("CPU", 0) // spec.cores, resources.get("memory", 0) // ACTOR_BYTES)
-    return int(min(room, resources.get("GPU", 0)) if spec.device == "cuda" else room)
+    free = min(resources.get("CPU", 0) // spec.cores, resources.get("memory", 0) // ACTOR_BYTES)
+    return int(min(free, resources.get("GPU", 0)) if spec.device == "cuda" else free)
 
 
 def _with_cores(spec: RunSpec) -> RunSpec:

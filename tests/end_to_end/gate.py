@@ -1,4 +1,4 @@
-"""A proxy in front of a Chroma server that counts the photos written, and stops in the middle of a run when told to."""
+"""A proxy in front of a Chroma server that counts the photos written, and stops in the middle of a run on request."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from index_store.machine import (
 
 @pytest.fixture(autouse=True)
 def machine_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave all cores to this process, as in a process that nobody has told to share them."""
+    """Leave all cores to this process, as in a process that does not have to share them."""
     monkeypatch.setattr(machine, "_share", [])
 
 

@@ -1,4 +1,4 @@
-"""Evaluate retrieval by captions in another language, read as a query reads them, beside their English originals.
+"""Evaluate retrieval by captions in another language, read as a query reads them, and by their English originals.
 
 A table has the columns `image` and `caption`, and perhaps `english`: the English caption that the other one translates.
 Nothing is learned from it.

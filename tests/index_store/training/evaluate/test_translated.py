@@ -1,4 +1,4 @@
-"""Captions in another language, measured beside their English originals."""
+"""Captions in another language, measured next to their English originals."""
 
 from __future__ import annotations
 
